@@ -1,0 +1,11 @@
+//! The call protocol: action names, parameters, answers and their shapes (contract 1). Pure;
+//! what a call does is decided in [`crate::state`].
+
+pub mod answer;
+pub mod error;
+pub mod name;
+pub mod param;
+pub mod reference;
+pub mod shape;
+pub mod source;
+pub mod xml;

@@ -1,0 +1,1 @@
+//! Answers as XML (`retfn=xml`), as the original wrote them.

@@ -1,0 +1,28 @@
+//! jdserver: pushes messages to browsers and calls URLs back later. This file is the map.
+//!
+//! Imports go down only; modules on floor 3 never import each other. Below floor 3 there is no
+//! socket, file, thread, channel or clock: time comes in as an argument.
+//!
+//! | floor | modules | what |
+//! |---|---|---|
+//! | 4 | `main`, [`daemon`], [`config`] | arguments and settings become channels and threads; ordered stop |
+//! | 3 | [`reactor`], [`disk`], [`worker`] | the shells, one folder per kind of thread |
+//! | 2 | [`state`] | every decision: connections, who is online, calls, queues |
+//! | 1 | [`message`], [`call`] | what threads say to each other; the call protocol |
+//! | 0 | [`proto`], [`ids`], [`limits`] | bytes to facts and back |
+//!
+//! A push in one sitting: [`reactor`] reads bytes, [`proto::request`] finds a head, [`call`]
+//! names it, [`state::hub`] selects connections, [`proto::websocket`] encodes one frame, each
+//! receiver's [`proto::outbound`] takes a reference, and the reactor flushes.
+
+pub mod call;
+pub mod config;
+pub mod daemon;
+pub mod disk;
+pub mod ids;
+pub mod limits;
+pub mod message;
+pub mod proto;
+pub mod reactor;
+pub mod state;
+pub mod worker;

@@ -1,0 +1,1 @@
+//! What threads say to each other: plain owned data, each naming where its reply goes.

@@ -1,0 +1,14 @@
+//! Bytes to facts and back, without I/O: HTTP/1.1, forms, WebSocket frames, patterns, queues.
+//! Everything here is a pure function or a small state machine that a fuzzer can drive.
+
+pub mod body;
+pub mod deflate;
+pub mod form;
+pub mod handshake;
+pub mod json;
+pub mod multipart;
+pub mod outbound;
+pub mod pattern;
+pub mod request;
+pub mod response;
+pub mod websocket;
