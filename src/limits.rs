@@ -6,8 +6,13 @@ pub const HEADERS_MAX: usize = 100;
 pub const HEAD_BYTES_MAX: usize = 32 << 10;
 /// A request target. Beyond: 414.
 pub const TARGET_BYTES_MAX: usize = 8 << 10;
+/// A request line: a target of full length with a method and a version around it. One that has
+/// not ended by then is answered 414 at once, whole head or not.
+pub const REQUEST_LINE_BYTES_MAX: usize = TARGET_BYTES_MAX + 64;
 /// Chunk extensions of one chunk. Beyond: 400.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 1 << 10;
+/// Chunk extensions of one body together, or tiny chunks would carry them a thousandfold. Beyond: 400.
+pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 32 << 10;
 /// Trailer section of a chunked body. Beyond: 431.
 pub const TRAILER_BYTES_MAX: usize = 8 << 10;
 /// A body or a WebSocket message, by default (`max_body`): a push is a notice, not a file. Beyond: 413 or 1009.

@@ -11,4 +11,6 @@ pub mod outbound;
 pub mod pattern;
 pub mod request;
 pub mod response;
+mod target;
+mod token;
 pub mod websocket;
