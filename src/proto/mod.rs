@@ -4,6 +4,7 @@
 pub mod body;
 pub mod deflate;
 pub mod form;
+pub mod frame;
 pub mod handshake;
 pub mod json;
 pub mod multipart;
@@ -11,4 +12,5 @@ pub mod outbound;
 pub mod pattern;
 pub mod request;
 pub mod response;
+pub mod utf8;
 pub mod websocket;
