@@ -25,3 +25,9 @@ pub const FORM_DEPTH_MAX: usize = 64;
 pub const BATCH_CALLS_MAX: usize = 1_000;
 /// Messages shorter than this are never compressed.
 pub const DEFLATE_BYTES_MIN: usize = 256;
+/// A WebSocket frame's header: 2 bytes, 8 of extended length, 4 of mask (RFC 6455, 5.2).
+pub const FRAME_HEADER_BYTES_MAX: usize = 14;
+/// A control frame's payload (RFC 6455, 5.5). Beyond: 1002; in a frame of ours, it is cut.
+pub const CONTROL_BYTES_MAX: usize = 125;
+/// Final blocks in one compressed message: legal (RFC 7692, 7.2.3.4), but each costs a cleared window. Beyond: 1007.
+pub const DEFLATE_FINAL_BLOCKS_MAX: usize = 8;

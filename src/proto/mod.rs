@@ -4,6 +4,7 @@
 pub mod body;
 pub mod deflate;
 pub mod form;
+pub mod frame;
 pub mod handshake;
 pub mod json;
 pub mod multipart;
@@ -13,4 +14,5 @@ pub mod request;
 pub mod response;
 mod target;
 mod token;
+pub mod utf8;
 pub mod websocket;
