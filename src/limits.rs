@@ -31,3 +31,13 @@ pub const FRAME_HEADER_BYTES_MAX: usize = 14;
 pub const CONTROL_BYTES_MAX: usize = 125;
 /// Final blocks in one compressed message: legal (RFC 7692, 7.2.3.4), but each costs a cleared window. Beyond: 1007.
 pub const DEFLATE_FINAL_BLOCKS_MAX: usize = 8;
+/// An answer as XML: names and indentation may be far longer than what they hold. Beyond: error 4.
+pub const XML_BYTES_MAX: usize = 64 << 20;
+/// Levels of a JSON value: what serde_json reads, so that whatever walks a value may recurse.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// What the references of one batch may fill in, 32 bytes for each value included. Beyond: error 1.
+pub const BATCH_REFERENCE_BYTES_MAX: usize = 16 << 20;
+/// One reference, braces aside: a path or a small sum. Beyond: null.
+pub const EXPRESSION_BYTES_MAX: usize = 1 << 10;
+/// Brackets and signs within each other in one reference. Beyond: null.
+pub const EXPRESSION_DEPTH_MAX: usize = 32;
