@@ -3,9 +3,12 @@
 
 pub mod body;
 pub mod deflate;
+pub mod etag;
 pub mod form;
 pub mod handshake;
 pub mod json;
+pub mod logtext;
+pub mod mime;
 pub mod multipart;
 pub mod outbound;
 pub mod pattern;
