@@ -41,3 +41,31 @@ pub const BATCH_REFERENCE_BYTES_MAX: usize = 16 << 20;
 pub const EXPRESSION_BYTES_MAX: usize = 1 << 10;
 /// Brackets and signs within each other in one reference. Beyond: null.
 pub const EXPRESSION_DEPTH_MAX: usize = 32;
+/// A static file; it is read whole into memory. Larger ones are not served: 404 and a warning.
+pub const STATIC_FILE_BYTES_MAX: u64 = 16 << 20;
+/// The settings file. Beyond: refused, it cannot be one.
+pub const SETTINGS_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Items in a setting that is a list.
+pub const SETTING_ITEMS_MAX: usize = 256;
+/// A wrong value as an error message shows it; the rest is cut.
+pub const SETTING_SHOWN_BYTES_MAX: usize = 80;
+/// `conf_*` names besides the known ones, for plugins. Beyond: error 1.
+pub const CONF_OTHER_MAX: usize = 256;
+/// Such a name. Beyond: error 1.
+pub const CONF_OTHER_NAME_BYTES_MAX: usize = 64;
+/// Such a value. Beyond: error 1.
+pub const CONF_OTHER_VALUE_BYTES_MAX: usize = 4 << 10;
+/// Lines on their way to the disk thread (slots are allocated with the channel). Beyond: a counted drop.
+pub const LOG_LINES_MAX: usize = 1_024;
+/// Bytes of those lines together. Beyond: a counted drop.
+pub const LOG_QUEUE_BYTES_MAX: usize = 4 << 20;
+/// Bytes the disk thread collects before it writes.
+pub const LOG_BATCH_BYTES_MAX: usize = 256 << 10;
+/// A log file that could not be opened or written is not tried again before that.
+pub const LOG_RETRY_MS: u64 = 5_000;
+/// A line that a crate logs through `log`; the rest is cut.
+pub const LOG_CRATE_BYTES_MAX: usize = 1 << 10;
+/// Jobs that wait for a worker (slots are allocated with the channel). Beyond: 503.
+pub const JOBS_MAX: usize = 1_024;
+/// A worker without a job ends after that.
+pub const WORKER_IDLE_MS: u64 = 10_000;
