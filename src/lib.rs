@@ -8,8 +8,8 @@
 //! | 4 | `main`, [`daemon`], [`config`] | arguments and settings become channels and threads; ordered stop |
 //! | 3 | [`reactor`], [`disk`], [`worker`] | the shells, one folder per kind of thread |
 //! | 2 | [`state`] | every decision: connections, who is online, calls, queues |
-//! | 1 | [`message`], [`call`] | what threads say to each other; the call protocol |
-//! | 0 | [`proto`], [`ids`], [`limits`] | bytes to facts and back |
+//! | 1 | [`message`], [`call`], [`settings`] | what threads say to each other; the call protocol; what can be set |
+//! | 0 | [`proto`], [`pages`], [`ids`], [`limits`] | bytes to facts and back; the pages in the binary |
 //!
 //! A push in one sitting: [`reactor`] reads bytes, [`proto::request`] finds a head, [`call`]
 //! names it, [`state::hub`] selects connections, [`proto::websocket`] encodes one frame, each
@@ -22,7 +22,9 @@ pub mod disk;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod pages;
 pub mod proto;
 pub mod reactor;
+pub mod settings;
 pub mod state;
 pub mod worker;

@@ -6,8 +6,13 @@ pub const HEADERS_MAX: usize = 100;
 pub const HEAD_BYTES_MAX: usize = 32 << 10;
 /// A request target. Beyond: 414.
 pub const TARGET_BYTES_MAX: usize = 8 << 10;
+/// A request line: a target of full length with a method and a version around it. One that has
+/// not ended by then is answered 414 at once, whole head or not.
+pub const REQUEST_LINE_BYTES_MAX: usize = TARGET_BYTES_MAX + 64;
 /// Chunk extensions of one chunk. Beyond: 400.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 1 << 10;
+/// Chunk extensions of one body together, or tiny chunks would carry them a thousandfold. Beyond: 400.
+pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 32 << 10;
 /// Trailer section of a chunked body. Beyond: 431.
 pub const TRAILER_BYTES_MAX: usize = 8 << 10;
 /// A body or a WebSocket message, by default (`max_body`): a push is a notice, not a file. Beyond: 413 or 1009.
@@ -20,3 +25,47 @@ pub const FORM_DEPTH_MAX: usize = 64;
 pub const BATCH_CALLS_MAX: usize = 1_000;
 /// Messages shorter than this are never compressed.
 pub const DEFLATE_BYTES_MIN: usize = 256;
+/// A WebSocket frame's header: 2 bytes, 8 of extended length, 4 of mask (RFC 6455, 5.2).
+pub const FRAME_HEADER_BYTES_MAX: usize = 14;
+/// A control frame's payload (RFC 6455, 5.5). Beyond: 1002; in a frame of ours, it is cut.
+pub const CONTROL_BYTES_MAX: usize = 125;
+/// Final blocks in one compressed message: legal (RFC 7692, 7.2.3.4), but each costs a cleared window. Beyond: 1007.
+pub const DEFLATE_FINAL_BLOCKS_MAX: usize = 8;
+/// An answer as XML: names and indentation may be far longer than what they hold. Beyond: error 4.
+pub const XML_BYTES_MAX: usize = 64 << 20;
+/// Levels of a JSON value: what serde_json reads, so that whatever walks a value may recurse.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// What the references of one batch may fill in, 32 bytes for each value included. Beyond: error 1.
+pub const BATCH_REFERENCE_BYTES_MAX: usize = 16 << 20;
+/// One reference, braces aside: a path or a small sum. Beyond: null.
+pub const EXPRESSION_BYTES_MAX: usize = 1 << 10;
+/// Brackets and signs within each other in one reference. Beyond: null.
+pub const EXPRESSION_DEPTH_MAX: usize = 32;
+/// A static file; it is read whole into memory. Larger ones are not served: 404 and a warning.
+pub const STATIC_FILE_BYTES_MAX: u64 = 16 << 20;
+/// The settings file. Beyond: refused, it cannot be one.
+pub const SETTINGS_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Items in a setting that is a list.
+pub const SETTING_ITEMS_MAX: usize = 256;
+/// A wrong value as an error message shows it; the rest is cut.
+pub const SETTING_SHOWN_BYTES_MAX: usize = 80;
+/// `conf_*` names besides the known ones, for plugins. Beyond: error 1.
+pub const CONF_OTHER_MAX: usize = 256;
+/// Such a name. Beyond: error 1.
+pub const CONF_OTHER_NAME_BYTES_MAX: usize = 64;
+/// Such a value. Beyond: error 1.
+pub const CONF_OTHER_VALUE_BYTES_MAX: usize = 4 << 10;
+/// Lines on their way to the disk thread (slots are allocated with the channel). Beyond: a counted drop.
+pub const LOG_LINES_MAX: usize = 1_024;
+/// Bytes of those lines together. Beyond: a counted drop.
+pub const LOG_QUEUE_BYTES_MAX: usize = 4 << 20;
+/// Bytes the disk thread collects before it writes.
+pub const LOG_BATCH_BYTES_MAX: usize = 256 << 10;
+/// A log file that could not be opened or written is not tried again before that.
+pub const LOG_RETRY_MS: u64 = 5_000;
+/// A line that a crate logs through `log`; the rest is cut.
+pub const LOG_CRATE_BYTES_MAX: usize = 1 << 10;
+/// Jobs that wait for a worker (slots are allocated with the channel). Beyond: 503.
+pub const JOBS_MAX: usize = 1_024;
+/// A worker without a job ends after that.
+pub const WORKER_IDLE_MS: u64 = 10_000;

@@ -3,9 +3,13 @@
 
 pub mod answer;
 pub mod error;
+pub mod expression;
 pub mod name;
+pub mod number;
 pub mod param;
 pub mod reference;
 pub mod shape;
 pub mod source;
+pub mod time;
+pub mod tuples;
 pub mod xml;

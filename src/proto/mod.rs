@@ -3,12 +3,19 @@
 
 pub mod body;
 pub mod deflate;
+pub mod etag;
 pub mod form;
+pub mod frame;
 pub mod handshake;
 pub mod json;
+pub mod logtext;
+pub mod mime;
 pub mod multipart;
 pub mod outbound;
 pub mod pattern;
 pub mod request;
 pub mod response;
+mod target;
+mod token;
+pub mod utf8;
 pub mod websocket;

@@ -1,0 +1,184 @@
+//! The disk thread's loop: wait for one message, take all that is there, write once per file.
+
+use std::io;
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use jiff::tz::TimeZone;
+
+use crate::disk::log_files::LogFiles;
+use crate::disk::sender::{LogReceiver, LogSender, channel};
+use crate::limits::LOG_BATCH_BYTES_MAX;
+use crate::message::{DiskMsg, LogFile};
+use crate::proto::logtext::LogTime;
+
+/// The running disk thread.
+#[derive(Debug)]
+pub struct Disk {
+    /// The way to it.
+    pub sender: LogSender,
+    /// Ends after [`LogSender::stop`].
+    pub thread: JoinHandle<()>,
+}
+
+/// Starts the disk thread. The server's own log goes to `log_file`, opened before this returns,
+/// or to standard error. Errors: `log_file` cannot be opened (the path is in the text), no thread.
+pub fn spawn(data_dir: &Path, log_file: Option<&Path>, zone: TimeZone) -> io::Result<Disk> {
+    let files = LogFiles::open(data_dir, log_file).map_err(|error| {
+        let path = log_file.unwrap_or(data_dir).display();
+        io::Error::new(error.kind(), format!("cannot open the log {path}: {error}"))
+    })?;
+    let (sender, receiver) = channel();
+    let time = LogTime::new(zone);
+    let thread = std::thread::Builder::new().name("disk".to_owned()).spawn(move || run(files, &receiver, time))?;
+    Ok(Disk { sender, thread })
+}
+
+fn run(mut files: LogFiles, receiver: &LogReceiver, mut time: LogTime) {
+    let started = Instant::now();
+    loop {
+        let Ok(first) = receiver.channel.recv() else {
+            return;
+        };
+        let is_last = collect(&mut files, receiver, first);
+        let dropped = receiver.poll_dropped();
+        if dropped > 0 {
+            files.push(LogFile::Server, &time.server_line(unix_ms(), &format!("{dropped} log lines dropped")));
+        }
+        let now_ms = started.elapsed().as_millis() as u64;
+        let mut notices = files.write(now_ms);
+        if receiver.poll_reopen() {
+            notices.extend(files.reopen());
+        }
+        // Ends: at one and the same time a log begins to fail, or recovers, at most once each.
+        while !notices.is_empty() {
+            for notice in &notices {
+                files.push(LogFile::Server, &time.server_line(unix_ms(), notice));
+            }
+            notices = files.write(now_ms);
+        }
+        if is_last {
+            return;
+        }
+    }
+}
+
+/// Takes messages until none is there or the batch is large; whether `Stop` was among them.
+fn collect(files: &mut LogFiles, receiver: &LogReceiver, first: DiskMsg) -> bool {
+    let mut next = Some(first);
+    let mut batch_bytes = 0;
+    while let Some(message) = next {
+        match message {
+            DiskMsg::Log(line) => {
+                receiver.handle_taken(line.text.len());
+                batch_bytes = files.push(line.file, &line.text).max(batch_bytes);
+            }
+            // The flag beside the channel says it; this only woke us.
+            DiskMsg::Reopen => return false,
+            DiskMsg::Stop => return true,
+        }
+        if batch_bytes >= LOG_BATCH_BYTES_MAX {
+            return false;
+        }
+        next = receiver.channel.try_recv().ok();
+    }
+    false
+}
+
+/// The wall clock, for lines that are made here.
+pub(super) fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    /// A folder of its own for a test, removed afterwards.
+    pub(crate) struct TestDir(pub(crate) PathBuf);
+
+    impl TestDir {
+        pub(crate) fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("jdserver-test-{}-{name}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir_all(&path).expect("a temporary folder");
+            TestDir(path)
+        }
+    }
+
+    impl Drop for TestDir {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn lines_are_written_in_order_and_stop_waits_for_them() {
+        let dir = TestDir::new("disk-order");
+        let own = dir.0.join("own.log");
+        let disk = spawn(&dir.0, Some(&own), TimeZone::UTC).expect("started");
+        for n in 0..500 {
+            assert!(disk.sender.try_send(LogFile::Server, format!("{n}")));
+        }
+        assert!(disk.sender.stop(LONG));
+        disk.thread.join().expect("no panic");
+        let want: String = (0..500).map(|n| format!("{n}\n")).collect();
+        assert_eq!(std::fs::read_to_string(&own).expect("readable"), want);
+    }
+
+    #[test]
+    fn drops_are_said_in_one_line() {
+        let dir = TestDir::new("disk-drop");
+        let own = dir.0.join("own.log");
+        let (sender, receiver) = channel();
+        let mut sent = 0;
+        while sender.try_send(LogFile::Trace, "x".to_owned()) {
+            sent += 1;
+        }
+        assert!(!sender.try_send(LogFile::Trace, "x".to_owned()));
+        let files = LogFiles::open(&dir.0, Some(&own)).expect("opened");
+        let thread = std::thread::spawn(move || run(files, &receiver, LogTime::new(TimeZone::UTC)));
+        assert!(sender.stop(LONG));
+        thread.join().expect("no panic");
+        let text = std::fs::read_to_string(&own).expect("readable");
+        assert!(text.starts_with("=== REQ at [") && text.ends_with("] 2 log lines dropped\n"), "{text:?}");
+        assert_eq!(std::fs::read_to_string(dir.0.join("trace.log")).expect("readable").lines().count(), sent);
+    }
+
+    #[test]
+    fn reopen_comes_after_what_was_sent_before() {
+        let dir = TestDir::new("disk-reopen");
+        let (own, moved) = (dir.0.join("own.log"), dir.0.join("own.log.1"));
+        let disk = spawn(&dir.0, Some(&own), TimeZone::UTC).expect("started");
+        std::fs::rename(&own, &moved).expect("moved");
+        assert!(disk.sender.try_send(LogFile::Server, "before".to_owned()));
+        disk.sender.reopen();
+        while !own.exists() {
+            std::thread::yield_now();
+        }
+        assert!(disk.sender.try_send(LogFile::Server, "after".to_owned()));
+        assert!(disk.sender.stop(LONG));
+        disk.thread.join().expect("no panic");
+        assert_eq!(std::fs::read_to_string(&moved).expect("readable"), "before\n");
+        assert_eq!(std::fs::read_to_string(&own).expect("readable"), "after\n");
+    }
+
+    #[test]
+    fn an_unwritable_log_does_not_stop_the_others() {
+        let dir = TestDir::new("disk-unwritable");
+        let own = dir.0.join("own.log");
+        std::fs::create_dir(dir.0.join("trace.log")).expect("made");
+        let disk = spawn(&dir.0, Some(&own), TimeZone::UTC).expect("started");
+        disk.sender.try_send(LogFile::Trace, "lost".to_owned());
+        disk.sender.try_send(LogFile::Server, "kept".to_owned());
+        assert!(disk.sender.stop(LONG));
+        disk.thread.join().expect("no panic");
+        let text = std::fs::read_to_string(&own).expect("readable");
+        assert!(text.contains("kept\n") && text.contains("] cannot write ") && text.contains("trace.log"), "{text:?}");
+    }
+}

@@ -1,0 +1,60 @@
+//! The pages inside the binary, each with its type and tag. Never looks at a disk: a `static/`
+//! folder, where there is one, is read by [`crate::worker`] and goes before these.
+
+use crate::proto::{etag, mime};
+
+/// One page, served from memory.
+#[derive(Debug)]
+pub struct Page {
+    /// Its path, with the leading slash.
+    pub path: &'static str,
+    /// Its content.
+    pub bytes: &'static [u8],
+    /// Its `Content-Type`.
+    pub mime: &'static str,
+    etag: [u8; 18],
+}
+
+impl Page {
+    const fn new(path: &'static str, mime: &'static str, bytes: &'static [u8]) -> Self {
+        Page { path, bytes, mime, etag: etag::of_content(bytes) }
+    }
+
+    /// Its `ETag`, quotes included; another one for any other content.
+    pub fn etag(&self) -> &str {
+        str::from_utf8(&self.etag).unwrap_or_default()
+    }
+}
+
+static PAGES: [Page; 2] = [
+    Page::new("/index.html", mime::HTML, include_bytes!("../static/index.html")),
+    Page::new("/test.html", mime::HTML, include_bytes!("../static/test.html")),
+];
+
+/// The page at a decoded path; `/` is `/index.html`.
+pub fn find(path: &str) -> Option<&'static Page> {
+    let path = mime::file_of(path);
+    PAGES.iter().find(|page| page.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_the_index() {
+        assert_eq!(find("/").map(|page| page.path), Some("/index.html"));
+        assert!(find("/nosuch.html").is_none());
+        assert!(find("index.html").is_none());
+    }
+
+    #[test]
+    fn pages_have_the_type_of_their_path_and_a_tag_of_their_own() {
+        for page in &PAGES {
+            assert_eq!(mime::is_file_path(page.path), Some(page.mime), "{}", page.path);
+            assert!(page.etag().starts_with('"') && page.etag().len() == 18);
+            assert!(!page.bytes.is_empty());
+        }
+        assert_ne!(PAGES[0].etag(), PAGES[1].etag());
+    }
+}

@@ -1,0 +1,98 @@
+//! Which paths are files and of what type (contract 6, "Files"). Never looks at a disk.
+//! The reading goes on in [`crate::pages`] and [`crate::worker`].
+
+/// The type of a page, and of the empty answer where a file is missing it is [`NOT_FOUND`].
+pub const HTML: &str = "text/html; charset=utf-8";
+/// Type of the 404 answer, as the original sends it.
+pub const NOT_FOUND: &str = "text/html";
+
+/// The extension's type. Source: contract 6; `svg` and what follows it are ours.
+fn of_extension(extension: &str) -> Option<&'static str> {
+    Some(match extension {
+        "html" => HTML,
+        "json" => "application/json; charset=utf-8",
+        "txt" => "text/plain; charset=utf-8",
+        "js" | "mjs" => "application/javascript; charset=utf-8",
+        "css" => "text/css",
+        "jpg" | "jpeg" => "image/jpeg",
+        "png" => "image/png",
+        "gif" => "image/gif",
+        "ico" => "image/x-icon",
+        "pdf" => "application/pdf",
+        "doc" => "application/msword",
+        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "xls" => "application/vnd.ms-excel",
+        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "ppt" => "application/vnd.ms-powerpoint",
+        "pptx" => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        "zip" => "application/zip",
+        "rar" => "application/x-rar-compressed",
+        "mp3" => "audio/mpeg",
+        "m4a" => "audio/mp4",
+        "mp4" => "video/mp4",
+        "svg" => "image/svg+xml",
+        "webp" => "image/webp",
+        "woff2" => "font/woff2",
+        "map" => "application/json",
+        "wasm" => "application/wasm",
+        "csv" => "text/csv",
+        _ => return None,
+    })
+}
+
+/// The type of the file that a decoded path names; `None` when the path is a call. `/` is
+/// `/index.html`. Says nothing about whether the file exists or may be served ([`is_hidden`]).
+pub fn is_file_path(path: &str) -> Option<&'static str> {
+    let (_, extension) = file_of(path).rsplit_once('.')?;
+    of_extension(extension)
+}
+
+/// The path with `/` replaced by the file it stands for.
+pub fn file_of(path: &str) -> &str {
+    if path == "/" { "/index.html" } else { path }
+}
+
+/// Whether any part of the path starts with a dot: such a file is never served.
+pub fn is_hidden(path: &str) -> bool {
+    path.split('/').any(|part| part.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, mime: Option<&str>) {
+        assert_eq!(is_file_path(path), mime, "{path:?}");
+    }
+
+    #[test]
+    fn paths_are_files_by_their_ending() {
+        check("/", Some(HTML));
+        check("/index.html", Some("text/html; charset=utf-8"));
+        check("/a/b/c.json", Some("application/json; charset=utf-8"));
+        check("/x.min.js", Some("application/javascript; charset=utf-8"));
+        check("/favicon.ico", Some("image/x-icon"));
+        check("/a.jpg", Some("image/jpeg"));
+        check("/a.jpeg", Some("image/jpeg"));
+        check("/.html", Some(HTML));
+        check("/a.wasm", Some("application/wasm"));
+    }
+
+    #[test]
+    fn other_paths_are_calls() {
+        for path in ["", "*", "/push", "/Timer.set", "/a.HTML", "/a.Html", "/html", "/a.html/", "/a.html/x", "/a.", "/a.php", "/a.htm", "/a.html ", "//"] {
+            check(path, None);
+        }
+    }
+
+    #[test]
+    fn dot_files_are_hidden_anywhere() {
+        for path in ["/.htaccess.html", "/.git/config.txt", "/a/.b/c.html", "/a/..html", "/../a.html", "/./a.html"] {
+            assert!(is_hidden(path), "{path:?}");
+        }
+        for path in ["/", "/a.html", "/a.b/c.html", "/a/b..html"] {
+            assert!(!is_hidden(path), "{path:?}");
+        }
+    }
+}
