@@ -21,7 +21,7 @@ fn the_size_of_a_head() {
     };
     accepted(&server, padded(HEAD_BYTES_MAX));
     refused(&server, padded(HEAD_BYTES_MAX + 1), &[431]);
-    refused(&server, padded(HEAD_BYTES_MAX * 8), &[431]);
+    refused(&server, padded(HEAD_BYTES_MAX * 4), &[431]);
     // An endless one is not waited for.
     let mut conn = Conn::open(&server);
     conn.send(&padded(HEAD_BYTES_MAX * 2)[..HEAD_BYTES_MAX + 1000]);

@@ -3,7 +3,7 @@
 use crate::common::http::{Answer, Conn};
 use crate::common::server::Server;
 use crate::common::websocket::{KEY, Ws, frame, init, request};
-use crate::{NOBODY, PLAIN, refusal};
+use crate::{NOBODY, PLAIN};
 
 /// An upgrade request with `from` in its text replaced.
 fn changed(from: &str, to: &str) -> String {
@@ -34,8 +34,10 @@ fn called(server: &Server, request: &str) -> Answer {
 #[track_caller]
 fn not_upgraded(server: &Server, request: &str, status: u16) -> Answer {
     let mut conn = Conn::open(server);
-    conn.send(request);
-    refusal(&mut conn, request, &[status])
+    let answer = conn.ask(request);
+    assert_eq!(answer.status, status, "{request:?}: {answer:?}");
+    assert_eq!(answer.text().trim_end().lines().count(), 1, "{request:?}: {answer:?}");
+    answer
 }
 
 #[test]
