@@ -267,10 +267,11 @@ impl Drop for Folder {
     }
 }
 
-/// The port in `jdserver: serving on http://127.0.0.1:PORT/`.
+/// The port in `jdserver: serving on http://127.0.0.1:PORT/`, or of all interfaces.
 fn tcp_port(line: &str) -> Option<u16> {
-    let url = line
-        .strip_prefix(SERVING)?
-        .strip_prefix("http://127.0.0.1:")?;
-    url.strip_suffix('/')?.parse().ok()
+    let url = line.strip_prefix(SERVING)?.strip_prefix("http://")?;
+    let (host, port) = url.strip_suffix('/')?.rsplit_once(':')?;
+    matches!(host, "127.0.0.1" | "0.0.0.0")
+        .then(|| port.parse().ok())
+        .flatten()
 }

@@ -36,7 +36,11 @@ fn not_upgraded(server: &Server, request: &str, status: u16) -> Answer {
     let mut conn = Conn::open(server);
     let answer = conn.ask(request);
     assert_eq!(answer.status, status, "{request:?}: {answer:?}");
-    assert_eq!(answer.text().trim_end().lines().count(), 1, "{request:?}: {answer:?}");
+    assert_eq!(
+        answer.text().trim_end().lines().count(),
+        1,
+        "{request:?}: {answer:?}"
+    );
     answer
 }
 
