@@ -27,4 +27,6 @@ pub mod proto;
 pub mod reactor;
 pub mod settings;
 pub mod state;
+#[cfg(test)]
+mod test_dir;
 pub mod worker;

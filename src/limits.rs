@@ -69,3 +69,49 @@ pub const LOG_CRATE_BYTES_MAX: usize = 1 << 10;
 pub const JOBS_MAX: usize = 1_024;
 /// A worker without a job ends after that.
 pub const WORKER_IDLE_MS: u64 = 10_000;
+/// What a queued chunk costs beside its bytes: its reference and its share of a deque.
+pub const CHUNK_COST_BYTES: usize = 64;
+/// Deques kept for the next burst, all connections together.
+pub const SPARE_DEQUES_MAX: usize = 1_024;
+/// A deque that grew beyond this is freed instead of kept.
+pub const SPARE_DEQUE_CHUNKS_MAX: usize = 64;
+/// An application's or user's name. Beyond: an error, for each is kept as long as its connection.
+pub const NAME_BYTES_MAX: usize = 1 << 10;
+/// One pattern of a push; matching costs its length times the name's. Beyond: error 1.
+pub const PATTERN_BYTES_MAX: usize = 4 << 10;
+/// Names in one leaf of the hub's name index.
+pub const NAME_LEAF_MAX: usize = 256;
+/// A push to at most this many is flushed in the turn that made it.
+pub const EXPRESS_RECEIVERS_MAX: usize = 64;
+/// Deliveries of wide pushes that may wait to be flushed; the next wide push waits for them.
+pub const BULK_BACKLOG_MAX: usize = 20_000;
+/// Connections flushed from the bulk list per turn: about 0.3 ms of system calls.
+pub const BULK_PER_TURN: usize = 64;
+/// Work of one turn in units of about 0.1 µs (a look-up); what goes beyond is parked.
+pub const WORK_PER_TURN: u32 = 20_000;
+/// Rows of a long answer made per turn.
+pub const ROWS_PER_TURN: usize = 1_000;
+/// Queued replies beyond which a connection that does not read them is not read either.
+pub const UNREAD_REPLY_BYTES_MAX: usize = 256 << 10;
+/// After an error answer: bytes read and discarded before the connection is cut.
+pub const LINGER_BYTES_MAX: u32 = 256 << 10;
+/// After an error answer: how long bytes are read and discarded.
+pub const LINGER_MS_MAX: u64 = 1_000;
+/// A tick: the resolution of deadlines kept per connection.
+pub const TICK_MS: u64 = 100;
+/// A body's least speed once its deadline has passed: it gains a second per this many bytes.
+pub const BODY_BYTES_PER_S_MIN: u64 = 1 << 10;
+/// Unfinished input of all connections together. Beyond: 503 or close 1013.
+pub const HELD_BYTES_MAX: usize = 64 << 20;
+/// What a batch may answer. Beyond: error 1 for the calls that follow.
+pub const BATCH_ANSWER_BYTES_MAX: usize = 8 << 20;
+/// A peer's text in a log line.
+pub const LOG_TEXT_BYTES_MAX: usize = 1 << 10;
+/// Connections beyond the cap that are taken only to be told so.
+pub const REFUSALS_MAX: usize = 64;
+/// What the buffer that answers are composed in keeps between calls.
+pub const SCRATCH_BYTES_MAX: usize = 64 << 10;
+/// The sweep looks at one of this many parts of all connections each time.
+pub const SWEEP_PARTS: usize = 4;
+/// Time between parts of the sweep: a deadline is noticed within four of these.
+pub const SWEEP_MS: u64 = 250;

@@ -17,7 +17,12 @@ pub struct Page {
 
 impl Page {
     const fn new(path: &'static str, mime: &'static str, bytes: &'static [u8]) -> Self {
-        Page { path, bytes, mime, etag: etag::of_content(bytes) }
+        Page {
+            path,
+            bytes,
+            mime,
+            etag: etag::of_content(bytes),
+        }
     }
 
     /// Its `ETag`, quotes included; another one for any other content.
@@ -27,8 +32,16 @@ impl Page {
 }
 
 static PAGES: [Page; 2] = [
-    Page::new("/index.html", mime::HTML, include_bytes!("../static/index.html")),
-    Page::new("/test.html", mime::HTML, include_bytes!("../static/test.html")),
+    Page::new(
+        "/index.html",
+        mime::HTML,
+        include_bytes!("../static/index.html"),
+    ),
+    Page::new(
+        "/test.html",
+        mime::HTML,
+        include_bytes!("../static/test.html"),
+    ),
 ];
 
 /// The page at a decoded path; `/` is `/index.html`.
@@ -51,7 +64,12 @@ mod tests {
     #[test]
     fn pages_have_the_type_of_their_path_and_a_tag_of_their_own() {
         for page in &PAGES {
-            assert_eq!(mime::is_file_path(page.path), Some(page.mime), "{}", page.path);
+            assert_eq!(
+                mime::is_file_path(page.path),
+                Some(page.mime),
+                "{}",
+                page.path
+            );
             assert!(page.etag().starts_with('"') && page.etag().len() == 18);
             assert!(!page.bytes.is_empty());
         }

@@ -49,14 +49,26 @@ impl Log {
             None => Target::Stderr,
             Some(path) => Target::Path { path, file: None },
         };
-        Log { name, target, batch: Vec::new(), lines: 0, retry_at_ms: 0, lost: 0, torn: false }
+        Log {
+            name,
+            target,
+            batch: Vec::new(),
+            lines: 0,
+            retry_at_ms: 0,
+            lost: 0,
+            torn: false,
+        }
     }
 
     fn write(&mut self, now_ms: u64) -> Option<Notice> {
         if self.lines == 0 {
             return None;
         }
-        let outcome = if now_ms < self.retry_at_ms { Err(None) } else { self.try_write().map_err(Some) };
+        let outcome = if now_ms < self.retry_at_ms {
+            Err(None)
+        } else {
+            self.try_write().map_err(Some)
+        };
         let lines = std::mem::take(&mut self.lines);
         self.batch.clear();
         self.batch.shrink_to(LOG_BATCH_BYTES_MAX);
@@ -64,7 +76,10 @@ impl Log {
             Ok(()) if self.lost == 0 => None,
             Ok(()) => {
                 let lost = std::mem::take(&mut self.lost);
-                Some(format!("{} is written again, {lost} lines are lost", self.name))
+                Some(format!(
+                    "{} is written again, {lost} lines are lost",
+                    self.name
+                ))
             }
             Err(error) => {
                 let is_first = self.lost == 0;
@@ -79,7 +94,10 @@ impl Log {
     fn failure(&self, error: &io::Error) -> Notice {
         match &self.target {
             Target::Stderr => format!("cannot write standard error: {error}"),
-            Target::Path { path, .. } => format!("cannot write {}: {error}; its lines are lost until this is mended", path.display()),
+            Target::Path { path, .. } => format!(
+                "cannot write {}: {error}; its lines are lost until this is mended",
+                path.display()
+            ),
         }
     }
 
@@ -107,7 +125,11 @@ impl Log {
 
     fn reopen(&mut self) -> Option<Notice> {
         self.retry_at_ms = 0;
-        let Target::Path { path, file: Some(file) } = &mut self.target else {
+        let Target::Path {
+            path,
+            file: Some(file),
+        } = &mut self.target
+        else {
             return None;
         };
         match open(path) {
@@ -116,7 +138,10 @@ impl Log {
                 self.torn = false;
                 None
             }
-            Err(error) => Some(format!("cannot open {} anew: {error}; the old one stays in use", path.display())),
+            Err(error) => Some(format!(
+                "cannot open {} anew: {error}; the old one stays in use",
+                path.display()
+            )),
         }
     }
 }
@@ -137,7 +162,12 @@ fn append(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
 
 /// Opens a log to append to it. Without waiting, should it be a pipe that nobody reads.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
 }
 
 impl LogFiles {
@@ -149,7 +179,14 @@ impl LogFiles {
             *file = Some(open(path)?);
         }
         let beside = |name: &'static str| Log::new(name, Some(data_dir.join(name)));
-        Ok(LogFiles { logs: [server, beside("trace.log"), beside("slow.log"), beside("debug.log")] })
+        Ok(LogFiles {
+            logs: [
+                server,
+                beside("trace.log"),
+                beside("slow.log"),
+                beside("debug.log"),
+            ],
+        })
     }
 
     fn log(&mut self, file: LogFile) -> &mut Log {
@@ -173,7 +210,10 @@ impl LogFiles {
 
     /// Writes the batch, one write per file. Notices: a failure at its beginning and at its end.
     pub(super) fn write(&mut self, now_ms: u64) -> Vec<Notice> {
-        self.logs.iter_mut().filter_map(|log| log.write(now_ms)).collect()
+        self.logs
+            .iter_mut()
+            .filter_map(|log| log.write(now_ms))
+            .collect()
     }
 
     /// Opens anew what is open, and lets failed ones be tried at once.
@@ -185,7 +225,7 @@ impl LogFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::thread::tests::TestDir;
+    use crate::test_dir::TestDir;
 
     fn read(path: &Path) -> String {
         std::fs::read_to_string(path).unwrap_or_default()
@@ -218,7 +258,10 @@ mod tests {
         assert!(files.reopen().is_empty());
         files.push(LogFile::Server, "c");
         files.write(0);
-        assert_eq!((read(&moved).as_str(), read(&own).as_str()), ("a\nb\n", "c\n"));
+        assert_eq!(
+            (read(&moved).as_str(), read(&own).as_str()),
+            ("a\nb\n", "c\n")
+        );
     }
 
     #[test]
@@ -246,7 +289,10 @@ mod tests {
         files.push(LogFile::Trace, "lost 2");
         assert!(files.write(LOG_RETRY_MS - 1).is_empty(), "too early");
         files.push(LogFile::Trace, "kept");
-        assert_eq!(files.write(LOG_RETRY_MS), ["trace.log is written again, 2 lines are lost"]);
+        assert_eq!(
+            files.write(LOG_RETRY_MS),
+            ["trace.log is written again, 2 lines are lost"]
+        );
         assert_eq!(read(&trace), "kept\n");
     }
 
@@ -272,7 +318,10 @@ mod tests {
         let mut files = LogFiles::open(&dir.0, Some(&dir.0.join("own.log"))).expect("opened");
         files.push(LogFile::Trace, "x");
         let notices = files.write(0);
-        assert!(notices.len() == 1 && notices[0].contains("trace.log"), "{notices:?}");
+        assert!(
+            notices.len() == 1 && notices[0].contains("trace.log"),
+            "{notices:?}"
+        );
     }
 
     #[test]

@@ -31,7 +31,12 @@ impl LogSender {
         let bytes = text.len();
         let before = self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let fits = before + bytes <= LOG_QUEUE_BYTES_MAX;
-        if fits && self.channel.try_send(DiskMsg::Log(LogLine { file, text })).is_ok() {
+        if fits
+            && self
+                .channel
+                .try_send(DiskMsg::Log(LogLine { file, text }))
+                .is_ok()
+        {
             return true;
         }
         self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -82,7 +87,16 @@ impl LogReceiver {
 pub(super) fn channel() -> (LogSender, LogReceiver) {
     let (sender, receiver) = bounded(LOG_LINES_MAX);
     let shared = Arc::new(Shared::default());
-    (LogSender { channel: sender, shared: Arc::clone(&shared) }, LogReceiver { channel: receiver, shared })
+    (
+        LogSender {
+            channel: sender,
+            shared: Arc::clone(&shared),
+        },
+        LogReceiver {
+            channel: receiver,
+            shared,
+        },
+    )
 }
 
 #[cfg(test)]

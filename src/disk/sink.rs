@@ -24,9 +24,16 @@ impl Log for Sink {
             return;
         }
         let text = record.args().to_string();
-        let text = format!("{}: {}", record.level().as_str().to_ascii_lowercase(), log_text(&text, LOG_CRATE_BYTES_MAX));
+        let text = format!(
+            "{}: {}",
+            record.level().as_str().to_ascii_lowercase(),
+            log_text(&text, LOG_CRATE_BYTES_MAX)
+        );
         // Warnings are rare: a formatter each costs less than one that threads share.
-        self.sender.try_send(LogFile::Server, LogTime::new(self.zone.clone()).server_line(unix_ms(), &text));
+        self.sender.try_send(
+            LogFile::Server,
+            LogTime::new(self.zone.clone()).server_line(unix_ms(), &text),
+        );
     }
 
     fn flush(&self) {}
@@ -50,14 +57,31 @@ mod tests {
     #[test]
     fn warnings_become_lines_and_less_does_not() {
         let (sender, receiver) = channel();
-        let sink = Sink { sender, zone: TimeZone::UTC };
-        sink.log(&Record::builder().level(Level::Info).args(format_args!("quiet")).build());
+        let sink = Sink {
+            sender,
+            zone: TimeZone::UTC,
+        };
+        sink.log(
+            &Record::builder()
+                .level(Level::Info)
+                .args(format_args!("quiet"))
+                .build(),
+        );
         assert!(receiver.channel.try_recv().is_err());
-        sink.log(&Record::builder().level(Level::Warn).args(format_args!("a\nb")).build());
+        sink.log(
+            &Record::builder()
+                .level(Level::Warn)
+                .args(format_args!("a\nb"))
+                .build(),
+        );
         let Ok(DiskMsg::Log(line)) = receiver.channel.try_recv() else {
             panic!("no line");
         };
         assert_eq!(line.file, LogFile::Server);
-        assert!(line.text.starts_with("=== REQ at [") && line.text.ends_with("] warn: a\\nb"), "{}", line.text);
+        assert!(
+            line.text.starts_with("=== REQ at [") && line.text.ends_with("] warn: a\\nb"),
+            "{}",
+            line.text
+        );
     }
 }

@@ -31,7 +31,9 @@ pub fn spawn(data_dir: &Path, log_file: Option<&Path>, zone: TimeZone) -> io::Re
     })?;
     let (sender, receiver) = channel();
     let time = LogTime::new(zone);
-    let thread = std::thread::Builder::new().name("disk".to_owned()).spawn(move || run(files, &receiver, time))?;
+    let thread = std::thread::Builder::new()
+        .name("disk".to_owned())
+        .spawn(move || run(files, &receiver, time))?;
     Ok(Disk { sender, thread })
 }
 
@@ -44,7 +46,10 @@ fn run(mut files: LogFiles, receiver: &LogReceiver, mut time: LogTime) {
         let is_last = collect(&mut files, receiver, first);
         let dropped = receiver.poll_dropped();
         if dropped > 0 {
-            files.push(LogFile::Server, &time.server_line(unix_ms(), &format!("{dropped} log lines dropped")));
+            files.push(
+                LogFile::Server,
+                &time.server_line(unix_ms(), &format!("{dropped} log lines dropped")),
+            );
         }
         let now_ms = started.elapsed().as_millis() as u64;
         let mut notices = files.write(now_ms);
@@ -88,32 +93,16 @@ fn collect(files: &mut LogFiles, receiver: &LogReceiver, first: DiskMsg) -> bool
 
 /// The wall clock, for lines that are made here.
 pub(super) fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use std::path::PathBuf;
+    use crate::test_dir::TestDir;
     use std::time::Duration;
-
-    /// A folder of its own for a test, removed afterwards.
-    pub(crate) struct TestDir(pub(crate) PathBuf);
-
-    impl TestDir {
-        pub(crate) fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("jdserver-test-{}-{name}", std::process::id()));
-            let _ = std::fs::remove_dir_all(&path);
-            std::fs::create_dir_all(&path).expect("a temporary folder");
-            TestDir(path)
-        }
-    }
-
-    impl Drop for TestDir {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -146,8 +135,17 @@ pub(crate) mod tests {
         assert!(sender.stop(LONG));
         thread.join().expect("no panic");
         let text = std::fs::read_to_string(&own).expect("readable");
-        assert!(text.starts_with("=== REQ at [") && text.ends_with("] 2 log lines dropped\n"), "{text:?}");
-        assert_eq!(std::fs::read_to_string(dir.0.join("trace.log")).expect("readable").lines().count(), sent);
+        assert!(
+            text.starts_with("=== REQ at [") && text.ends_with("] 2 log lines dropped\n"),
+            "{text:?}"
+        );
+        assert_eq!(
+            std::fs::read_to_string(dir.0.join("trace.log"))
+                .expect("readable")
+                .lines()
+                .count(),
+            sent
+        );
     }
 
     #[test]
@@ -164,7 +162,10 @@ pub(crate) mod tests {
         assert!(disk.sender.try_send(LogFile::Server, "after".to_owned()));
         assert!(disk.sender.stop(LONG));
         disk.thread.join().expect("no panic");
-        assert_eq!(std::fs::read_to_string(&moved).expect("readable"), "before\n");
+        assert_eq!(
+            std::fs::read_to_string(&moved).expect("readable"),
+            "before\n"
+        );
         assert_eq!(std::fs::read_to_string(&own).expect("readable"), "after\n");
     }
 
@@ -179,6 +180,11 @@ pub(crate) mod tests {
         assert!(disk.sender.stop(LONG));
         disk.thread.join().expect("no panic");
         let text = std::fs::read_to_string(&own).expect("readable");
-        assert!(text.contains("kept\n") && text.contains("] cannot write ") && text.contains("trace.log"), "{text:?}");
+        assert!(
+            text.contains("kept\n")
+                && text.contains("] cannot write ")
+                && text.contains("trace.log"),
+            "{text:?}"
+        );
     }
 }

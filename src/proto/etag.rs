@@ -70,7 +70,19 @@ mod tests {
 
     #[test]
     fn other_values_name_nothing() {
-        for header in ["", "a1-2", "\"a1-2", "a1-2\"", "\"A1-2\"", "\"x\"", "w/\"a1-2\"", "\"x, \"a1-2\"", "W/", "*,\"x\"", ",,,"] {
+        for header in [
+            "",
+            "a1-2",
+            "\"a1-2",
+            "a1-2\"",
+            "\"A1-2\"",
+            "\"x\"",
+            "w/\"a1-2\"",
+            "\"x, \"a1-2\"",
+            "W/",
+            "*,\"x\"",
+            ",,,",
+        ] {
             check(header, false);
         }
     }

@@ -18,7 +18,11 @@ pub struct LogTime {
 impl LogTime {
     /// A formatter for one time zone.
     pub fn new(zone: TimeZone) -> Self {
-        let mut time = LogTime { zone, unix_s: 0, text: String::new() };
+        let mut time = LogTime {
+            zone,
+            unix_s: 0,
+            text: String::new(),
+        };
         time.format(0);
         time
     }
@@ -33,7 +37,9 @@ impl LogTime {
     }
 
     fn format(&mut self, unix_s: u64) {
-        let instant = i64::try_from(unix_s).ok().and_then(|s| Timestamp::from_second(s).ok());
+        let instant = i64::try_from(unix_s)
+            .ok()
+            .and_then(|s| Timestamp::from_second(s).ok());
         let local = self.zone.to_datetime(instant.unwrap_or_default());
         self.unix_s = unix_s;
         self.text.clear();
@@ -57,7 +63,15 @@ impl LogTime {
     /// `address` is the peer, `PEER; X-Forwarded-For`, or `nil`; it is escaped here, `text` is not.
     pub fn request_line(&mut self, address: &str, unix_ms: u64, text: &str) -> String {
         let address = log_text(address, ADDRESS_BYTES_MAX);
-        ["=== REQ from [", &address, "] at [", self.text(unix_ms), "] ", text].concat()
+        [
+            "=== REQ from [",
+            &address,
+            "] at [",
+            self.text(unix_ms),
+            "] ",
+            text,
+        ]
+        .concat()
     }
 }
 
@@ -68,7 +82,11 @@ const ADDRESS_BYTES_MAX: usize = 256;
 /// and direction marks are escaped (`\n`, `\x1b`, `\u{202e}`), and what is beyond `bytes_max` bytes is
 /// replaced by `...(+N bytes)`. Borrows where nothing had to change.
 pub fn log_text(text: &str, bytes_max: usize) -> Cow<'_, str> {
-    let kept = &text[..text.floor_char_boundary(bytes_max)];
+    let mut end = bytes_max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let kept = &text[..end];
     if kept.len() == text.len() && !kept.bytes().any(may_need_escape) {
         return Cow::Borrowed(text);
     }
@@ -80,7 +98,12 @@ pub fn log_text(text: &str, bytes_max: usize) -> Cow<'_, str> {
             '\r' => out.write_str("\\r"),
             '\t' => out.write_str("\\t"),
             c if c.is_control() => write!(out, "\\x{:02x}", c as u32),
-            '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            '\u{2028}'
+            | '\u{2029}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
                 write!(out, "\\u{{{:x}}}", c as u32)
             }
             c => out.write_char(c),
@@ -135,9 +158,18 @@ mod tests {
         let mut time = LogTime::new(zone);
         // 2024-02-29 16:00:05 UTC is the next day, eight hours east.
         let unix_ms = 1_709_222_405_999;
-        assert_eq!(time.server_line(unix_ms, "start"), "=== REQ at [2024-03-01 00:00:05] start");
-        assert_eq!(time.request_line("nil", unix_ms, "x"), "=== REQ from [nil] at [2024-03-01 00:00:05] x");
-        assert_eq!(time.request_line("1.2.3.4; a\nb", unix_ms + 1, "x"), "=== REQ from [1.2.3.4; a\\nb] at [2024-03-01 00:00:06] x");
+        assert_eq!(
+            time.server_line(unix_ms, "start"),
+            "=== REQ at [2024-03-01 00:00:05] start"
+        );
+        assert_eq!(
+            time.request_line("nil", unix_ms, "x"),
+            "=== REQ from [nil] at [2024-03-01 00:00:05] x"
+        );
+        assert_eq!(
+            time.request_line("1.2.3.4; a\nb", unix_ms + 1, "x"),
+            "=== REQ from [1.2.3.4; a\\nb] at [2024-03-01 00:00:06] x"
+        );
         assert_eq!(time.text(0), "1970-01-01 08:00:00");
         assert_eq!(time.text(u64::MAX), "1970-01-01 08:00:00");
     }

@@ -81,14 +81,36 @@ mod tests {
 
     #[test]
     fn other_paths_are_calls() {
-        for path in ["", "*", "/push", "/Timer.set", "/a.HTML", "/a.Html", "/html", "/a.html/", "/a.html/x", "/a.", "/a.php", "/a.htm", "/a.html ", "//"] {
+        for path in [
+            "",
+            "*",
+            "/push",
+            "/Timer.set",
+            "/a.HTML",
+            "/a.Html",
+            "/html",
+            "/a.html/",
+            "/a.html/x",
+            "/a.",
+            "/a.php",
+            "/a.htm",
+            "/a.html ",
+            "//",
+        ] {
             check(path, None);
         }
     }
 
     #[test]
     fn dot_files_are_hidden_anywhere() {
-        for path in ["/.htaccess.html", "/.git/config.txt", "/a/.b/c.html", "/a/..html", "/../a.html", "/./a.html"] {
+        for path in [
+            "/.htaccess.html",
+            "/.git/config.txt",
+            "/a/.b/c.html",
+            "/a/..html",
+            "/../a.html",
+            "/./a.html",
+        ] {
             assert!(is_hidden(path), "{path:?}");
         }
         for path in ["/", "/a.html", "/a.b/c.html", "/a/b..html"] {

@@ -51,18 +51,27 @@ impl FromStr for IpNet {
         let bits = match bits {
             None => bits_max,
             // The parser of u8 takes a sign.
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().map_err(|_| Malformed)?,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().map_err(|_| Malformed)?
+            }
             Some(_) => return Err(Malformed),
         };
         if bits > bits_max {
             return Err(Malformed);
         }
         match (address, address.to_canonical()) {
-            (IpAddr::V6(_), IpAddr::V4(within)) if bits >= 96 => {
-                Ok(IpNet { address: IpAddr::V4(masked_v4(within, bits - 96)), bits: bits - 96 })
-            }
-            (IpAddr::V4(address), _) => Ok(IpNet { address: IpAddr::V4(masked_v4(address, bits)), bits }),
-            (IpAddr::V6(address), _) => Ok(IpNet { address: IpAddr::V6(masked_v6(address, bits)), bits }),
+            (IpAddr::V6(_), IpAddr::V4(within)) if bits >= 96 => Ok(IpNet {
+                address: IpAddr::V4(masked_v4(within, bits - 96)),
+                bits: bits - 96,
+            }),
+            (IpAddr::V4(address), _) => Ok(IpNet {
+                address: IpAddr::V4(masked_v4(address, bits)),
+                bits,
+            }),
+            (IpAddr::V6(address), _) => Ok(IpNet {
+                address: IpAddr::V6(masked_v6(address, bits)),
+                bits,
+            }),
         }
     }
 }
@@ -98,7 +107,11 @@ impl FromStr for Listen {
     /// `127.0.0.1:8081`, `[::1]:8081`, `localhost:8081` (127.0.0.1), `*:8081` (0.0.0.0), `unix:/path`.
     fn from_str(text: &str) -> Result<Self, Malformed> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() || path.contains('\0') { Err(Malformed) } else { Ok(Listen::Unix(path.to_owned())) };
+            return if path.is_empty() || path.contains('\0') {
+                Err(Malformed)
+            } else {
+                Ok(Listen::Unix(path.to_owned()))
+            };
         }
         let address = match text.rsplit_once(':').ok_or(Malformed)? {
             ("*", port) => format!("0.0.0.0:{port}").parse(),
@@ -125,9 +138,13 @@ pub(super) fn is_origin(text: &str) -> bool {
         return false;
     };
     let scheme_is_one = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let host_is_one = !authority.is_empty()
-        && authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
+        && authority
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
     scheme_is_one && host_is_one
 }
 
@@ -137,7 +154,10 @@ mod tests {
 
     #[track_caller]
     fn check(net: &str, address: &str, inside: bool) {
-        let (net, address): (IpNet, IpAddr) = (net.parse().expect("a network"), address.parse().expect("an address"));
+        let (net, address): (IpNet, IpAddr) = (
+            net.parse().expect("a network"),
+            address.parse().expect("an address"),
+        );
         assert_eq!(net.contains(address), inside, "{net} {address}");
     }
 
@@ -167,7 +187,20 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_networks() {
-        for text in ["", "/8", "10.0.0.0/", "10.0.0.0/33", "::1/129", "10.0.0.0/+8", "10.0.0.0/8/8", "10.0.0/8", "localhost", "10.0.0.0/256", " ::1", "010.0.0.1"] {
+        for text in [
+            "",
+            "/8",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "::1/129",
+            "10.0.0.0/+8",
+            "10.0.0.0/8/8",
+            "10.0.0/8",
+            "localhost",
+            "10.0.0.0/256",
+            " ::1",
+            "010.0.0.1",
+        ] {
             assert_eq!(text.parse::<IpNet>(), Err(Malformed), "{text:?}");
         }
     }
@@ -183,19 +216,50 @@ mod tests {
             ("unix:/run/x.sock", "unix:/run/x.sock", true),
         ] {
             let listen: Listen = text.parse().expect("a listener");
-            assert_eq!((listen.to_string().as_str(), listen.is_local()), (shown, local), "{text:?}");
+            assert_eq!(
+                (listen.to_string().as_str(), listen.is_local()),
+                (shown, local),
+                "{text:?}"
+            );
         }
-        for text in ["", "8081", ":8081", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:8081x", "host:80", "unix:", "*:x"] {
+        for text in [
+            "",
+            "8081",
+            ":8081",
+            "127.0.0.1",
+            "127.0.0.1:",
+            "127.0.0.1:65536",
+            "::1:8081x",
+            "host:80",
+            "unix:",
+            "*:x",
+        ] {
             assert_eq!(text.parse::<Listen>(), Err(Malformed), "{text:?}");
         }
     }
 
     #[test]
     fn origins() {
-        for text in ["https://a.example", "http://localhost:8080", "http://[::1]:80", "capacitor://localhost"] {
+        for text in [
+            "https://a.example",
+            "http://localhost:8080",
+            "http://[::1]:80",
+            "capacitor://localhost",
+        ] {
             assert!(is_origin(text), "{text:?}");
         }
-        for text in ["", "*", "null", "a.example", "https://", "https://a.example/", "https://a b", "://a", "https://u@a", "1a://b"] {
+        for text in [
+            "",
+            "*",
+            "null",
+            "a.example",
+            "https://",
+            "https://a.example/",
+            "https://a b",
+            "://a",
+            "https://u@a",
+            "1a://b",
+        ] {
             assert!(!is_origin(text), "{text:?}");
         }
     }

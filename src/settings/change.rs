@@ -4,10 +4,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::limits::{CONF_OTHER_MAX, CONF_OTHER_NAME_BYTES_MAX, CONF_OTHER_VALUE_BYTES_MAX, SETTING_SHOWN_BYTES_MAX};
+use crate::limits::{
+    CONF_OTHER_MAX, CONF_OTHER_NAME_BYTES_MAX, CONF_OTHER_VALUE_BYTES_MAX, SETTING_SHOWN_BYTES_MAX,
+};
 use crate::proto::logtext::log_text;
+use crate::settings::rule::Rule;
 use crate::settings::table::index_of;
-use crate::settings::value::Rule;
 use crate::settings::{FileValues, Settings, TABLE, When};
 
 /// Who set a value last.
@@ -42,7 +44,11 @@ impl SettingError {
         let setting = &TABLE[row];
         SettingError {
             name: setting.name.to_owned(),
-            value: Some(if setting.rule == Rule::Secret { "?".to_owned() } else { shown(value) }),
+            value: Some(if setting.rule == Rule::Secret {
+                "?".to_owned()
+            } else {
+                shown(value)
+            }),
             expected: setting.rule.to_string(),
             example: setting.example,
         }
@@ -53,17 +59,32 @@ impl SettingError {
             Some(near) => format!("did you mean `{near}`?"),
             None => "`jdserver -h` lists all".to_owned(),
         };
-        SettingError { name: shown(name), value: None, expected, example: "" }
+        SettingError {
+            name: shown(name),
+            value: None,
+            expected,
+            example: "",
+        }
     }
 }
 
 impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SettingError { name, value, expected, example } = self;
+        let SettingError {
+            name,
+            value,
+            expected,
+            example,
+        } = self;
         match value {
             None => write!(f, "unknown setting `{name}`: {expected}"),
-            Some(value) if example.is_empty() => write!(f, "{name} = \"{value}\": expected {expected}"),
-            Some(value) => write!(f, "{name} = \"{value}\": expected {expected}, e.g. {example}"),
+            Some(value) if example.is_empty() => {
+                write!(f, "{name} = \"{value}\": expected {expected}")
+            }
+            Some(value) => write!(
+                f,
+                "{name} = \"{value}\": expected {expected}, e.g. {example}"
+            ),
         }
     }
 }
@@ -77,14 +98,21 @@ fn shown(text: &str) -> String {
 
 /// The setting whose name is closest to a mistyped one, if it is close at all.
 fn nearest(name: &str) -> Option<&'static str> {
-    let plain = |name: &str| name.trim_start_matches("conf_").replace(['_', '-'], "").to_ascii_lowercase();
+    let plain = |name: &str| {
+        name.trim_start_matches("conf_")
+            .replace(['_', '-'], "")
+            .to_ascii_lowercase()
+    };
     // An absurdly long key is no slip of the finger.
     if name.len() > 2 * CONF_OTHER_NAME_BYTES_MAX {
         return None;
     }
     let typed = plain(name);
     let distance = |other: &str| distance(typed.as_bytes(), plain(other).as_bytes());
-    let near = TABLE.iter().map(|setting| (distance(setting.name), setting.name)).min()?;
+    let near = TABLE
+        .iter()
+        .map(|setting| (distance(setting.name), setting.name))
+        .min()?;
     // Two swapped letters are a distance of two.
     (near.0 <= 2.max(typed.len() / 3) && near.0 + 1 < typed.len()).then_some(near.1)
 }
@@ -112,7 +140,12 @@ impl Settings {
         self.set_row(row, value, origin)
     }
 
-    pub(super) fn set_row(&mut self, row: usize, value: &str, origin: Origin) -> Result<(), SettingError> {
+    pub(super) fn set_row(
+        &mut self,
+        row: usize,
+        value: &str,
+        origin: Origin,
+    ) -> Result<(), SettingError> {
         let setting = &TABLE[row];
         if !(setting.write)(self, &setting.rule, value) {
             return Err(SettingError::of_value(row, value));
@@ -125,7 +158,10 @@ impl Settings {
     /// token, listener or path). Unknown names are kept for plugins. Errors: a wrong value, or too
     /// many or too long unknown ones. Source: contract 6.
     pub fn set_run_time(&mut self, conf_name: &str, text: &str) -> Result<bool, SettingError> {
-        let Some(name) = conf_name.strip_prefix("conf_").filter(|name| !name.is_empty()) else {
+        let Some(name) = conf_name
+            .strip_prefix("conf_")
+            .filter(|name| !name.is_empty())
+        else {
             return Ok(false);
         };
         match index_of(name) {
@@ -136,19 +172,30 @@ impl Settings {
     }
 
     fn set_other(&mut self, conf_name: &str, text: &str) -> Result<(), SettingError> {
-        let refused = |expected: String| SettingError { name: shown(conf_name), value: Some(shown(text)), expected, example: "" };
+        let refused = |expected: String| SettingError {
+            name: shown(conf_name),
+            value: Some(shown(text)),
+            expected,
+            example: "",
+        };
         if conf_name.len() > CONF_OTHER_NAME_BYTES_MAX {
-            return Err(refused(format!("a name of at most {CONF_OTHER_NAME_BYTES_MAX} bytes")));
+            return Err(refused(format!(
+                "a name of at most {CONF_OTHER_NAME_BYTES_MAX} bytes"
+            )));
         }
         if text.len() > CONF_OTHER_VALUE_BYTES_MAX {
-            return Err(refused(format!("at most {CONF_OTHER_VALUE_BYTES_MAX} bytes")));
+            return Err(refused(format!(
+                "at most {CONF_OTHER_VALUE_BYTES_MAX} bytes"
+            )));
         }
         if let Some(value) = self.others.get_mut(conf_name) {
             text.clone_into(value);
         } else if self.others.len() < CONF_OTHER_MAX {
             self.others.insert(conf_name.to_owned(), text.to_owned());
         } else {
-            return Err(refused(format!("at most {CONF_OTHER_MAX} names besides the known ones")));
+            return Err(refused(format!(
+                "at most {CONF_OTHER_MAX} names besides the known ones"
+            )));
         }
         Ok(())
     }
@@ -165,17 +212,22 @@ impl Settings {
 
     /// The values that differ from `other`'s, as (name, own value, other's value); secrets as `?`.
     pub fn diff(&self, other: &Settings) -> Vec<(&'static str, String, String)> {
-        let differing = |(setting, old, new): (&'static crate::settings::Setting, String, String)| {
-            if old == new {
-                return None;
-            }
-            let hide = |text: String| match setting.rule {
-                Rule::Secret if !text.is_empty() => "?".to_owned(),
-                _ => text,
+        let differing =
+            |(setting, old, new): (&'static crate::settings::Setting, String, String)| {
+                if old == new {
+                    return None;
+                }
+                let hide = |text: String| match setting.rule {
+                    Rule::Secret if !text.is_empty() => "?".to_owned(),
+                    _ => text,
+                };
+                Some((setting.name, hide(old), hide(new)))
             };
-            Some((setting.name, hide(old), hide(new)))
-        };
-        TABLE.iter().map(|setting| (setting, (setting.read)(self), (setting.read)(other))).filter_map(differing).collect()
+        TABLE
+            .iter()
+            .map(|setting| (setting, (setting.read)(self), (setting.read)(other)))
+            .filter_map(differing)
+            .collect()
     }
 
     /// What holds after the file was read again: what it says replaces, what it no longer says falls
@@ -207,12 +259,19 @@ impl Settings {
                 && matches!(self.origins[row], Origin::Default | Origin::File)
                 && (setting.read)(self) != (setting.read)(&fresh)
         };
-        (0..TABLE.len()).filter(|&row| is_other(row)).map(|row| TABLE[row].name).collect()
+        (0..TABLE.len())
+            .filter(|&row| is_other(row))
+            .map(|row| TABLE[row].name)
+            .collect()
     }
 
     /// Whether a browser's page from `origin` may call. Source: contract 6, `conf_allow_origin`.
     pub fn allows_origin(&self, origin: &[u8]) -> bool {
-        self.allow_origin.is_empty() || self.allow_origin.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin))
+        self.allow_origin.is_empty()
+            || self
+                .allow_origin
+                .iter()
+                .any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin))
     }
 
     /// Whether this peer's `X-Forwarded-For` counts. Source: contract 6, `conf_trusted_proxy`.
@@ -228,19 +287,45 @@ mod tests {
     #[track_caller]
     fn check_error(name: &str, value: &str, want: &str) {
         let mut settings = Settings::default();
-        let error = settings.set(name, value, Origin::File).expect_err("an error");
+        let error = settings
+            .set(name, value, Origin::File)
+            .expect_err("an error");
         assert_eq!(error.to_string(), want);
         assert_eq!(settings, Settings::default());
     }
 
     #[test]
     fn errors_say_what_was_wrong_and_what_would_be_right() {
-        check_error("max_rate", "x", "max_rate = \"x\": expected a whole number, 0 to 1000000, e.g. 100");
-        check_error("port", "80a", "port = \"80a\": expected a port, 1 to 65535, e.g. 8081");
-        check_error("full_queue", "\n", "full_queue = \"\\n\": expected close or drop, e.g. drop");
-        check_error("token", "a b", "token = \"?\": expected a text without blanks, e.g. a-long-random-text");
-        check_error("max_rat", "1", "unknown setting `max_rat`: did you mean `max_rate`?");
-        check_error("conf_htmlescape", "1", "unknown setting `conf_htmlescape`: did you mean `htmlEscape`?");
+        check_error(
+            "max_rate",
+            "x",
+            "max_rate = \"x\": expected a whole number, 0 to 1000000, e.g. 100",
+        );
+        check_error(
+            "port",
+            "80a",
+            "port = \"80a\": expected a port, 1 to 65535, e.g. 8081",
+        );
+        check_error(
+            "full_queue",
+            "\n",
+            "full_queue = \"\\n\": expected close or drop, e.g. drop",
+        );
+        check_error(
+            "token",
+            "a b",
+            "token = \"?\": expected a text without blanks, e.g. a-long-random-text",
+        );
+        check_error(
+            "max_rat",
+            "1",
+            "unknown setting `max_rat`: did you mean `max_rate`?",
+        );
+        check_error(
+            "conf_htmlescape",
+            "1",
+            "unknown setting `conf_htmlescape`: did you mean `htmlEscape`?",
+        );
         check_error("pot", "1", "unknown setting `pot`: did you mean `port`?");
         check_error("zzz", "1", "unknown setting `zzz`: `jdserver -h` lists all");
         check_error("", "1", "unknown setting ``: `jdserver -h` lists all");
@@ -248,9 +333,13 @@ mod tests {
 
     #[test]
     fn wrong_input_is_cut() {
-        let error = Settings::default().set("max_rate", &"9".repeat(100_000), Origin::File).expect_err("an error");
+        let error = Settings::default()
+            .set("max_rate", &"9".repeat(100_000), Origin::File)
+            .expect_err("an error");
         assert!(error.to_string().len() < 200);
-        let error = Settings::default().set(&"n".repeat(100_000), "", Origin::File).expect_err("an error");
+        let error = Settings::default()
+            .set(&"n".repeat(100_000), "", Origin::File)
+            .expect_err("an error");
         assert!(error.to_string().len() < 200);
     }
 
@@ -259,9 +348,25 @@ mod tests {
         let mut settings = Settings::default();
         assert_eq!(settings.set_run_time("conf_jdserver_log_ws", "1"), Ok(true));
         assert!(settings.log_ws);
-        assert_eq!(settings.set_run_time("conf_httpCallTimeout", "0.5"), Ok(true));
+        assert_eq!(
+            settings.set_run_time("conf_httpCallTimeout", "0.5"),
+            Ok(true)
+        );
         assert_eq!(settings.http_call_timeout_ms, 500);
-        for name in ["conf_token", "conf_port", "conf_listen", "conf_all", "conf_unix", "conf_data_dir", "conf_log_file", "conf_static_dir", "other", "conf_", "jdserver_log_ws", ""] {
+        for name in [
+            "conf_token",
+            "conf_port",
+            "conf_listen",
+            "conf_all",
+            "conf_unix",
+            "conf_data_dir",
+            "conf_log_file",
+            "conf_static_dir",
+            "other",
+            "conf_",
+            "jdserver_log_ws",
+            "",
+        ] {
             let before = settings.clone();
             assert_eq!(settings.set_run_time(name, "1"), Ok(false), "{name}");
             assert_eq!(settings, before, "{name}");
@@ -279,8 +384,19 @@ mod tests {
         assert!(settings.set_run_time("conf_more", "1").is_err());
         assert_eq!(settings.set_run_time("conf_p0", "2"), Ok(true));
         assert_eq!(settings.other("conf_p0"), Some("2"));
-        assert!(settings.set_run_time("conf_p0", &"x".repeat(CONF_OTHER_VALUE_BYTES_MAX + 1)).is_err());
-        assert!(Settings::default().set_run_time(&format!("conf_{}", "x".repeat(CONF_OTHER_NAME_BYTES_MAX)), "1").is_err());
+        assert!(
+            settings
+                .set_run_time("conf_p0", &"x".repeat(CONF_OTHER_VALUE_BYTES_MAX + 1))
+                .is_err()
+        );
+        assert!(
+            Settings::default()
+                .set_run_time(
+                    &format!("conf_{}", "x".repeat(CONF_OTHER_NAME_BYTES_MAX)),
+                    "1"
+                )
+                .is_err()
+        );
         assert_eq!(settings.other("conf_p0"), Some("2"));
     }
 
@@ -292,8 +408,14 @@ mod tests {
     fn reload_replaces_what_the_file_says_and_keeps_the_rest() {
         let mut settings = Settings::default();
         file("max_rate = 5\nworkers = 3\ntoken = 'one'\nport = 1").apply(&mut settings);
-        settings.set("echo", "true", Origin::CommandLine).expect("right");
-        for (name, value) in [("conf_deflate", "0"), ("conf_htmlEscape", "0"), ("conf_x", "y")] {
+        settings
+            .set("echo", "true", Origin::CommandLine)
+            .expect("right");
+        for (name, value) in [
+            ("conf_deflate", "0"),
+            ("conf_htmlEscape", "0"),
+            ("conf_x", "y"),
+        ] {
             assert_eq!(settings.set_run_time(name, value), Ok(true));
         }
         let now = file("max_rate = 7\necho = false\ndeflate = true\ntoken = 'two'\nport = 2");
@@ -307,7 +429,11 @@ mod tests {
         assert!(next.token.matches(b"two"));
         assert_eq!(next.port, 1, "listeners need a restart");
         assert_eq!(settings.needs_restart(&now), ["port"]);
-        assert_eq!(settings.needs_restart(&file("")), ["port"], "gone from the file: the default at the next start");
+        assert_eq!(
+            settings.needs_restart(&file("")),
+            ["port"],
+            "gone from the file: the default at the next start"
+        );
         assert_eq!(next.reloaded(&now), next);
         let changes = settings.diff(&next);
         let names: Vec<_> = changes.iter().map(|change| change.0).collect();
@@ -321,9 +447,14 @@ mod tests {
         let mut settings = Settings::default();
         assert!(settings.allows_origin(b"https://any.example") && settings.allows_origin(b"null"));
         assert!(!settings.trusts(IpAddr::from([127, 0, 0, 1])));
-        file("allow_origin = ['https://a.example']\ntrusted_proxy = '127.0.0.1'").apply(&mut settings);
+        file("allow_origin = ['https://a.example']\ntrusted_proxy = '127.0.0.1'")
+            .apply(&mut settings);
         assert!(settings.allows_origin(b"https://A.example"));
-        assert!(!settings.allows_origin(b"https://a.example.evil") && !settings.allows_origin(b"null") && !settings.allows_origin(b""));
+        assert!(
+            !settings.allows_origin(b"https://a.example.evil")
+                && !settings.allows_origin(b"null")
+                && !settings.allows_origin(b"")
+        );
         assert!(settings.trusts(IpAddr::from([127, 0, 0, 1])));
     }
 }

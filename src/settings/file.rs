@@ -7,8 +7,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::settings::change::SettingError;
+use crate::settings::rule::Rule;
 use crate::settings::table::index_of;
-use crate::settings::value::Rule;
 use crate::settings::{Origin, Settings, TABLE};
 
 /// What a settings file says: only known names, each with a value that its rule allows.
@@ -40,7 +40,14 @@ impl FileValues {
     /// Reads the text of a settings file. A key is a setting's name, with or without `conf_`.
     /// Errors: the first line that is no TOML, names no setting or gives a wrong value.
     pub fn parse(text: &str) -> Result<Self, FileError> {
-        let line_of = |at: usize| 1 + text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count();
+        let line_of = |at: usize| {
+            1 + text
+                .as_bytes()
+                .iter()
+                .take(at)
+                .filter(|&&byte| byte == b'\n')
+                .count()
+        };
         let table = DeTable::parse(text).map_err(|error| FileError {
             line: line_of(error.span().map_or(0, |span| span.start)),
             text: error.message().replace('\n', ", "),
@@ -49,7 +56,12 @@ impl FileValues {
         entries.sort_by_key(|(key, _)| key.span().start);
         let mut values = FileValues::default();
         for (key, value) in entries {
-            values.take(key.get_ref(), value).map_err(|text| FileError { line: line_of(key.span().start), text })?;
+            values
+                .take(key.get_ref(), value)
+                .map_err(|text| FileError {
+                    line: line_of(key.span().start),
+                    text,
+                })?;
         }
         Ok(values)
     }
@@ -58,16 +70,24 @@ impl FileValues {
         let name = key.strip_prefix("conf_").unwrap_or(key);
         let row = index_of(name).ok_or_else(|| SettingError::unknown(key).to_string())?;
         if self.row(row).is_some() {
-            return Err(format!("`{name}` is set twice: leave one of `{name}` and `conf_{name}` out"));
+            return Err(format!(
+                "`{name}` is set twice: leave one of `{name}` and `conf_{name}` out"
+            ));
         }
-        let text = text_of(&TABLE[row].rule, value.get_ref()).ok_or_else(|| wrong_type(row, value.get_ref()))?;
-        Settings::default().set_row(row, &text, Origin::File).map_err(|error| error.to_string())?;
+        let text = text_of(&TABLE[row].rule, value.get_ref())
+            .ok_or_else(|| wrong_type(row, value.get_ref()))?;
+        Settings::default()
+            .set_row(row, &text, Origin::File)
+            .map_err(|error| error.to_string())?;
         self.rows.push((row, text));
         Ok(())
     }
 
     pub(super) fn row(&self, row: usize) -> Option<&str> {
-        self.rows.iter().find(|entry| entry.0 == row).map(|entry| entry.1.as_str())
+        self.rows
+            .iter()
+            .find(|entry| entry.0 == row)
+            .map(|entry| entry.1.as_str())
     }
 
     /// Sets all of it, whenever the settings may change: for the start.
@@ -85,11 +105,16 @@ fn text_of(rule: &Rule, value: &DeValue<'_>) -> Option<String> {
         DeValue::String(text) => Some(text.as_ref().to_owned()),
         DeValue::Boolean(on) if *rule == Rule::Bool => Some(on.to_string()),
         DeValue::Integer(digits) if rule.is_number() => {
-            i64::from_str_radix(digits.as_str(), digits.radix()).ok().map(|number| number.to_string())
+            i64::from_str_radix(digits.as_str(), digits.radix())
+                .ok()
+                .map(|number| number.to_string())
         }
-        DeValue::Float(digits) if matches!(rule, Rule::Seconds { .. }) => Some(digits.as_str().to_owned()),
+        DeValue::Float(digits) if matches!(rule, Rule::Seconds { .. }) => {
+            Some(digits.as_str().to_owned())
+        }
         DeValue::Array(list) if rule.is_list() => {
-            let texts: Option<Vec<&str>> = list.iter().map(|item| item.get_ref().as_str()).collect();
+            let texts: Option<Vec<&str>> =
+                list.iter().map(|item| item.get_ref().as_str()).collect();
             Some(texts?.join(","))
         }
         _ => None,
@@ -118,9 +143,17 @@ mod tests {
         let text = "# comment\nport = 9_000\nlisten = [\"[::1]:80\",\n 'unix:/x']\nall = true\nping_interval = 0.5\nping_timeout = 3\n\
                     max_body = \"2M\"\nmax_queue = 0x400\ntoken = 'x'\nconf_htmlEscape = \"off\"\ntrusted_proxy = '::1, 10.0.0.0/8'\n";
         let mut settings = Settings::default();
-        FileValues::parse(text).expect("a right file").apply(&mut settings);
-        assert_eq!((settings.port, settings.all, settings.listen.len()), (9_000, true, 2));
-        assert_eq!((settings.ping_interval_ms, settings.ping_timeout_ms), (500, 3_000));
+        FileValues::parse(text)
+            .expect("a right file")
+            .apply(&mut settings);
+        assert_eq!(
+            (settings.port, settings.all, settings.listen.len()),
+            (9_000, true, 2)
+        );
+        assert_eq!(
+            (settings.ping_interval_ms, settings.ping_timeout_ms),
+            (500, 3_000)
+        );
         assert_eq!((settings.max_body, settings.max_queue), (2 << 20, 1_024));
         assert!(settings.token.matches(b"x") && !settings.html_escape);
         assert_eq!(settings.trusted_proxy.len(), 2);
@@ -131,32 +164,99 @@ mod tests {
 
     #[track_caller]
     fn check_error(text: &str, line: usize, want: &str) {
-        assert_eq!(FileValues::parse(text), Err(FileError { line, text: want.to_owned() }), "{text:?}");
+        assert_eq!(
+            FileValues::parse(text),
+            Err(FileError {
+                line,
+                text: want.to_owned()
+            }),
+            "{text:?}"
+        );
     }
 
     #[test]
     fn errors_name_line_key_and_remedy() {
-        check_error("port = 1\n\nprot = 8081\n", 3, "unknown setting `prot`: did you mean `port`?");
-        check_error("[server]\nport = 1\n", 1, "unknown setting `server`: `jdserver -h` lists all");
-        check_error("port = 70000", 1, "port = \"70000\": expected a port, 1 to 65535, e.g. 8081");
-        check_error("workers = -1", 1, "workers = \"-1\": expected a whole number, 1 to 1024, e.g. 32");
-        check_error("workers = 1.5", 1, "workers: found float, expected a whole number, 1 to 1024, e.g. workers = 32");
-        check_error("all = 1", 1, "all: found integer, expected true or false, e.g. all = true");
-        check_error("token = 12", 1, "token: found integer, expected a text without blanks in quotes, e.g. token = \"a-long-random-text\"");
-        check_error("\nlisten = 8081", 2, "listen: found integer, expected a list, e.g. listen = [\"[::1]:8081\"]");
-        check_error("listen = [8081]", 1, "listen: found array, expected a list, e.g. listen = [\"[::1]:8081\"]");
-        check_error("listen = ['x']", 1, "listen = \"x\": expected an address and port, e.g. [::1]:8081");
-        check_error("ping_interval = nan", 1, "ping_interval = \"nan\": expected seconds, 0 to 86400, e.g. 25");
-        check_error("echo = true\nconf_echo = true", 2, "`echo` is set twice: leave one of `echo` and `conf_echo` out");
-        check_error("workers = 99999999999999999999", 1, "workers: found integer, expected a whole number, 1 to 1024, e.g. workers = 32");
+        check_error(
+            "port = 1\n\nprot = 8081\n",
+            3,
+            "unknown setting `prot`: did you mean `port`?",
+        );
+        check_error(
+            "[server]\nport = 1\n",
+            1,
+            "unknown setting `server`: `jdserver -h` lists all",
+        );
+        check_error(
+            "port = 70000",
+            1,
+            "port = \"70000\": expected a port, 1 to 65535, e.g. 8081",
+        );
+        check_error(
+            "workers = -1",
+            1,
+            "workers = \"-1\": expected a whole number, 1 to 1024, e.g. 32",
+        );
+        check_error(
+            "workers = 1.5",
+            1,
+            "workers: found float, expected a whole number, 1 to 1024, e.g. workers = 32",
+        );
+        check_error(
+            "all = 1",
+            1,
+            "all: found integer, expected true or false, e.g. all = true",
+        );
+        check_error(
+            "token = 12",
+            1,
+            "token: found integer, expected a text without blanks in quotes, e.g. token = \"a-long-random-text\"",
+        );
+        check_error(
+            "\nlisten = 8081",
+            2,
+            "listen: found integer, expected a list, e.g. listen = [\"[::1]:8081\"]",
+        );
+        check_error(
+            "listen = [8081]",
+            1,
+            "listen: found array, expected a list, e.g. listen = [\"[::1]:8081\"]",
+        );
+        check_error(
+            "listen = ['x']",
+            1,
+            "listen = \"x\": expected an address and port, e.g. [::1]:8081",
+        );
+        check_error(
+            "ping_interval = nan",
+            1,
+            "ping_interval = \"nan\": expected seconds, 0 to 86400, e.g. 25",
+        );
+        check_error(
+            "echo = true\nconf_echo = true",
+            2,
+            "`echo` is set twice: leave one of `echo` and `conf_echo` out",
+        );
+        check_error(
+            "workers = 99999999999999999999",
+            1,
+            "workers: found integer, expected a whole number, 1 to 1024, e.g. workers = 32",
+        );
     }
 
     #[test]
     fn text_that_is_no_toml_names_its_line() {
-        for (text, line) in [("port = 1\nport = 2\n", 2), ("a b\n", 1), ("port = 1\n= 2", 2), ("port = 1\nx = \"", 2)] {
+        for (text, line) in [
+            ("port = 1\nport = 2\n", 2),
+            ("a b\n", 1),
+            ("port = 1\n= 2", 2),
+            ("port = 1\nx = \"", 2),
+        ] {
             let error = FileValues::parse(text).expect_err("no TOML");
             assert_eq!(error.line, line, "{text:?}: {error}");
-            assert!(!error.text.is_empty() && !error.text.contains('\n'), "{error}");
+            assert!(
+                !error.text.is_empty() && !error.text.contains('\n'),
+                "{error}"
+            );
         }
     }
 

@@ -4,21 +4,24 @@
 //! | module | what |
 //! |---|---|
 //! | [`table`] | every setting: name, default, range, when it may change, what it is for |
-//! | [`value`] | what a value may look like, and the types of values |
+//! | [`rule`] | what a value must look like, and how a message says so |
+//! | [`value`] | the types of values, from text and back |
 //! | [`address`] | networks (`10.0.0.0/8`), listeners (`[::1]:8081`, `unix:/path`) and origins |
 //! | [`change`] | set one, set one at run time (`conf`), differences, reload |
-//! | [`file`] | the TOML text |
+//! | [`mod@file`] | the TOML text |
 //!
 //! The file key `port` is `conf_port` at run time.
 
 pub mod address;
 pub mod change;
 pub mod file;
+pub mod rule;
 pub mod table;
 pub mod value;
 
 pub use address::{IpNet, Listen};
 pub use change::{Origin, SettingError};
 pub use file::{FileError, FileValues};
+pub use rule::Rule;
 pub use table::{Setting, Settings, TABLE, When};
 pub use value::{FullQueue, Secret};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::limits::BODY_BYTES_MAX;
 use crate::settings::change::Origin;
-use crate::settings::value::{Field, FullQueue, Rule, Secret};
+use crate::settings::rule::Rule;
+use crate::settings::value::{Field, FullQueue, Secret};
 use crate::settings::{IpNet, Listen};
 
 /// When a change of a setting takes effect.
@@ -92,7 +93,7 @@ settings! {
     all: bool, "all" = "false", Rule::Bool, "true", Start,
         "Listen on all interfaces (0.0.0.0) instead of 127.0.0.1.";
     listen: Vec<Listen>, "listen" = "", Rule::Listeners, "[::1]:8081", Start,
-        "Addresses to listen on, instead of `port` and `all`: ADDRESS:PORT, [IPV6]:PORT, unix:/path.";
+        "Addresses to listen on, instead of `port` and `all`: ADDRESS:PORT (IPv6 in brackets) or unix:/path.";
     unix: String, "unix" = "", Rule::Path, "/run/jdserver.sock", Start,
         "A Unix socket to listen on besides.";
     data_dir: String, "data_dir" = "", Rule::Path, "/var/lib/jdserver", Start,
@@ -170,10 +171,18 @@ mod tests {
         for setting in &TABLE {
             for text in [setting.default, setting.example] {
                 let mut settings = Settings::default();
-                assert!((setting.write)(&mut settings, &setting.rule, text), "{} = {text:?}", setting.name);
+                assert!(
+                    (setting.write)(&mut settings, &setting.rule, text),
+                    "{} = {text:?}",
+                    setting.name
+                );
                 let printed = (setting.read)(&settings);
                 let mut again = Settings::default();
-                assert!((setting.write)(&mut again, &setting.rule, &printed), "{} = {printed:?}", setting.name);
+                assert!(
+                    (setting.write)(&mut again, &setting.rule, &printed),
+                    "{} = {printed:?}",
+                    setting.name
+                );
                 assert_eq!(settings, again, "{}", setting.name);
             }
         }
@@ -184,11 +193,21 @@ mod tests {
         let settings = Settings::default();
         assert_eq!((settings.port, settings.all), (8081, false));
         assert_eq!(settings.max_body, BODY_BYTES_MAX);
-        assert_eq!((settings.max_queue, settings.max_queue_total), (65_536, 256 << 20));
-        assert_eq!((settings.ping_interval_ms, settings.ping_timeout_ms), (25_000, 8_000));
+        assert_eq!(
+            (settings.max_queue, settings.max_queue_total),
+            (65_536, 256 << 20)
+        );
+        assert_eq!(
+            (settings.ping_interval_ms, settings.ping_timeout_ms),
+            (25_000, 8_000)
+        );
         assert_eq!(settings.http_call_timeout_ms, 5_000);
         assert!(settings.html_escape && settings.deflate && !settings.log_ws && !settings.echo);
-        assert!(settings.token.is_empty() && settings.allow_origin.is_empty() && settings.trusted_proxy.is_empty());
+        assert!(
+            settings.token.is_empty()
+                && settings.allow_origin.is_empty()
+                && settings.trusted_proxy.is_empty()
+        );
         assert_eq!(settings.full_queue, FullQueue::Close);
     }
 
@@ -196,7 +215,11 @@ mod tests {
     fn names_are_unique_and_rows_are_whole() {
         for (at, setting) in TABLE.iter().enumerate() {
             assert_eq!(index_of(setting.name), Some(at), "{}", setting.name);
-            assert!(setting.doc.ends_with('.') && !setting.example.is_empty(), "{}", setting.name);
+            assert!(
+                setting.doc.ends_with('.') && !setting.example.is_empty(),
+                "{}",
+                setting.name
+            );
         }
     }
 }

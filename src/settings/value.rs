@@ -1,98 +1,12 @@
-//! What a setting's value may look like, and how text becomes a value and text again.
+//! The types of values, and how text becomes a value and text again. What is right is said by
+//! [`super::rule`].
 
 use std::fmt;
 
 use crate::limits::SETTING_ITEMS_MAX;
 use crate::settings::address::is_origin;
+use crate::settings::rule::{Rule, seconds};
 use crate::settings::{IpNet, Listen};
-
-/// What a value must look like. Displayed as what is expected, without an example.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// A whole number within a range, both ends included.
-    Whole {
-        /// Least.
-        min: u64,
-        /// Most.
-        max: u64,
-    },
-    /// A number of bytes, which may end in `K`, `M` or `G` (times 1,024).
-    Bytes {
-        /// Least.
-        min: u64,
-        /// Most.
-        max: u64,
-    },
-    /// Seconds with up to three decimals, kept in ms.
-    Seconds {
-        /// Least but 0, ms; 0 when 0 is allowed too and switches something off.
-        min_ms: u64,
-        /// Most, ms.
-        max_ms: u64,
-    },
-    /// `1 true on yes` or `0 false off no`, in any case.
-    Bool,
-    /// A TCP port. 0, any free one, is for tests and not told.
-    Port,
-    /// One of some words.
-    Words(&'static [&'static str]),
-    /// A path; may be empty for none.
-    Path,
-    /// A text that is never shown; may be empty for none.
-    Secret,
-    /// A list of listeners.
-    Listeners,
-    /// A list of origins.
-    Origins,
-    /// A list of addresses and networks.
-    Networks,
-}
-
-impl Rule {
-    /// Whether a value is a list, in text separated by commas.
-    pub fn is_list(&self) -> bool {
-        matches!(self, Rule::Listeners | Rule::Origins | Rule::Networks)
-    }
-
-    /// Whether a value is a number.
-    pub fn is_number(&self) -> bool {
-        matches!(self, Rule::Whole { .. } | Rule::Bytes { .. } | Rule::Seconds { .. } | Rule::Port)
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Rule::Whole { min, max } => write!(f, "a whole number, {min} to {max}"),
-            Rule::Bytes { min, max } => write!(f, "a number of bytes, {} to {}", Scaled(*min), Scaled(*max)),
-            Rule::Seconds { min_ms, max_ms } => write!(f, "seconds, {} to {}", seconds(*min_ms), seconds(*max_ms)),
-            Rule::Bool => f.write_str("true or false"),
-            Rule::Port => f.write_str("a port, 1 to 65535"),
-            Rule::Words(words) => f.write_str(&words.join(" or ")),
-            Rule::Path => f.write_str("a path"),
-            Rule::Secret => f.write_str("a text without blanks"),
-            Rule::Listeners => f.write_str("an address and port"),
-            Rule::Origins => f.write_str("an origin"),
-            Rule::Networks => f.write_str("an address or a network"),
-        }
-    }
-}
-
-/// Bytes in the largest unit that divides them.
-struct Scaled(u64);
-
-impl fmt::Display for Scaled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Scaled(bytes) = *self;
-        match bytes.trailing_zeros() {
-            _ if bytes == 0 => f.write_str("0"),
-            30.. => write!(f, "{}G", bytes >> 30),
-            20.. => write!(f, "{}M", bytes >> 20),
-            10.. => write!(f, "{}K", bytes >> 10),
-            _ => write!(f, "{bytes}"),
-        }
-    }
-}
 
 /// What happens to a receiver whose queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +31,11 @@ impl Secret {
     /// Whether `given` is the secret, in a time that does not tell where they differ.
     /// An empty secret matches nothing.
     pub fn matches(&self, given: &[u8]) -> bool {
-        let differing = self.0.bytes().zip(given).fold(0, |bits, (own, other)| bits | (own ^ other));
+        let differing = self
+            .0
+            .bytes()
+            .zip(given)
+            .fold(0, |bits, (own, other)| bits | (own ^ other));
         !self.is_empty() && self.0.len() == given.len() && std::hint::black_box(differing) == 0
     }
 }
@@ -161,16 +79,12 @@ fn milliseconds(text: &str) -> Option<u64> {
     if decimals.len() > 3 || text.ends_with('.') {
         return None;
     }
-    let ms = if decimals.is_empty() { 0 } else { whole(decimals)? * 10_u64.pow(3 - decimals.len() as u32) };
+    let ms = if decimals.is_empty() {
+        0
+    } else {
+        whole(decimals)? * 10_u64.pow(3 - decimals.len() as u32)
+    };
     whole(seconds)?.checked_mul(1_000)?.checked_add(ms)
-}
-
-/// `8.25` for 8,250 ms.
-fn seconds(ms: u64) -> String {
-    match ms % 1_000 {
-        0 => format!("{}", ms / 1_000),
-        rest => format!("{}.{:03}", ms / 1_000, rest).trim_end_matches('0').to_owned(),
-    }
 }
 
 fn number(rule: &Rule, text: &str) -> Option<u64> {
@@ -274,7 +188,8 @@ impl Field for String {
 
 impl Field for Secret {
     fn parse(_: &Rule, text: &str) -> Option<Self> {
-        (!text.contains(|c: char| c.is_whitespace() || c.is_control())).then(|| Secret(text.to_owned()))
+        (!text.contains(|c: char| c.is_whitespace() || c.is_control()))
+            .then(|| Secret(text.to_owned()))
     }
 
     fn print(&self) -> String {
@@ -284,8 +199,14 @@ impl Field for Secret {
 
 /// The items of a list; empty ones, as behind a last comma, are left out.
 fn items<T>(text: &str, item: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let list: Vec<T> = parts.take(SETTING_ITEMS_MAX + 1).map(item).collect::<Option<_>>()?;
+    let parts = text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let list: Vec<T> = parts
+        .take(SETTING_ITEMS_MAX + 1)
+        .map(item)
+        .collect::<Option<_>>()?;
     (list.len() <= SETTING_ITEMS_MAX).then_some(list)
 }
 
@@ -316,7 +237,9 @@ impl Field for Vec<IpNet> {
 /// Origins, in lower case as browsers send them.
 impl Field for Vec<String> {
     fn parse(_: &Rule, text: &str) -> Option<Self> {
-        items(text, |item| is_origin(item).then(|| item.to_ascii_lowercase()))
+        items(text, |item| {
+            is_origin(item).then(|| item.to_ascii_lowercase())
+        })
     }
 
     fn print(&self) -> String {
@@ -334,29 +257,83 @@ mod tests {
         for (text, want) in [("1", Some(1)), ("1000", Some(1_000)), ("007", Some(7))] {
             assert_eq!(u32::parse(&rule, text), want, "{text:?}");
         }
-        for text in ["", "0", "1001", "-1", "+1", "1.0", " 1", "1e3", "0x1", "99999999999999999999", "１"] {
+        for text in [
+            "",
+            "0",
+            "1001",
+            "-1",
+            "+1",
+            "1.0",
+            " 1",
+            "1e3",
+            "0x1",
+            "99999999999999999999",
+            "１",
+        ] {
             assert_eq!(u32::parse(&rule, text), None, "{text:?}");
         }
     }
 
     #[test]
     fn bytes_take_a_unit() {
-        let rule = Rule::Bytes { min: 10, max: 1 << 40 };
-        for (text, want) in [("10", 10), ("64K", 65_536), ("4m", 4 << 20), ("1024G", 1 << 40)] {
+        let rule = Rule::Bytes {
+            min: 10,
+            max: 1 << 40,
+        };
+        for (text, want) in [
+            ("10", 10),
+            ("64K", 65_536),
+            ("4m", 4 << 20),
+            ("1024G", 1 << 40),
+        ] {
             assert_eq!(usize::parse(&rule, text), Some(want), "{text:?}");
         }
-        for text in ["", "K", "9", "1025G", "18446744073709551615K", "4MB", "4 M", "1.5M", "é"] {
+        for text in [
+            "",
+            "K",
+            "9",
+            "1025G",
+            "18446744073709551615K",
+            "4MB",
+            "4 M",
+            "1.5M",
+            "é",
+        ] {
             assert_eq!(usize::parse(&rule, text), None, "{text:?}");
         }
     }
 
     #[test]
     fn seconds_have_up_to_three_decimals() {
-        let rule = Rule::Seconds { min_ms: 10, max_ms: 86_400_000 };
-        for (text, want) in [("8", 8_000), ("0.25", 250), ("0.01", 10), ("8.0", 8_000), ("1.5000", 1_500), ("86400", 86_400_000)] {
+        let rule = Rule::Seconds {
+            min_ms: 10,
+            max_ms: 86_400_000,
+        };
+        for (text, want) in [
+            ("8", 8_000),
+            ("0.25", 250),
+            ("0.01", 10),
+            ("8.0", 8_000),
+            ("1.5000", 1_500),
+            ("86400", 86_400_000),
+        ] {
             assert_eq!(u64::parse(&rule, text), Some(want), "{text:?}");
         }
-        for text in ["", ".", "1.", "0", "0.009", "0.0101", "86400.001", "-1", "1.+5", "1.2.3", "1s", "99999999999999999999", "1.99999999999999999999"] {
+        for text in [
+            "",
+            ".",
+            "1.",
+            "0",
+            "0.009",
+            "0.0101",
+            "86400.001",
+            "-1",
+            "1.+5",
+            "1.2.3",
+            "1s",
+            "99999999999999999999",
+            "1.99999999999999999999",
+        ] {
             assert_eq!(u64::parse(&rule, text), None, "{text:?}");
         }
         assert_eq!(8_250_u64.print(), "8.25");
@@ -385,12 +362,19 @@ mod tests {
 
     #[test]
     fn lists_are_bounded_and_whole_or_nothing() {
-        let nets = <Vec<IpNet>>::parse(&Rule::Networks, "10.0.0.0/8, ::1 ,").map(|list| list.print());
+        let nets =
+            <Vec<IpNet>>::parse(&Rule::Networks, "10.0.0.0/8, ::1 ,").map(|list| list.print());
         assert_eq!(nets.as_deref(), Some("10.0.0.0/8,::1/128"));
         assert_eq!(<Vec<IpNet>>::parse(&Rule::Networks, "10.0.0.0/8,x"), None);
-        assert_eq!(<Vec<IpNet>>::parse(&Rule::Networks, &"::1,".repeat(SETTING_ITEMS_MAX + 1)), None);
+        assert_eq!(
+            <Vec<IpNet>>::parse(&Rule::Networks, &"::1,".repeat(SETTING_ITEMS_MAX + 1)),
+            None
+        );
         assert!(<Vec<IpNet>>::parse(&Rule::Networks, &"::1,".repeat(SETTING_ITEMS_MAX)).is_some());
-        assert_eq!(<Vec<String>>::parse(&Rule::Origins, "HTTPS://A.example"), Some(vec!["https://a.example".to_owned()]));
+        assert_eq!(
+            <Vec<String>>::parse(&Rule::Origins, "HTTPS://A.example"),
+            Some(vec!["https://a.example".to_owned()])
+        );
     }
 
     #[test]
@@ -403,12 +387,5 @@ mod tests {
         assert!(!Secret::default().matches(b""));
         assert_eq!(format!("{secret:?}"), "?");
         assert_eq!(Secret::parse(&Rule::Secret, "a b"), None);
-    }
-
-    #[test]
-    fn rules_say_what_they_expect() {
-        assert_eq!(Rule::Bytes { min: 0, max: 1 << 30 }.to_string(), "a number of bytes, 0 to 1G");
-        assert_eq!(Rule::Seconds { min_ms: 10, max_ms: 86_400_000 }.to_string(), "seconds, 0.01 to 86400");
-        assert_eq!(Rule::Words(&["close", "drop"]).to_string(), "close or drop");
     }
 }

@@ -1,2 +1,17 @@
-//! TBD
+//! Every decision, without I/O: `Server::handle` takes what happened, `Server::poll_output`
+//! gives what to do, `Server::poll_timeout` says when to come back. All of it runs in a unit
+//! test, a fuzzer or a seeded simulation; sockets are a type parameter.
+
+pub mod batch;
+pub mod calls;
+pub mod connection;
 pub mod cron;
+pub mod delivery;
+pub mod http;
+pub mod hub;
+pub mod names;
+pub mod peers;
+pub mod server;
+pub mod stats;
+pub mod sweep;
+pub mod websocket;

@@ -1,0 +1,15 @@
+//! Raw arguments and the settings file become valid settings, in one place and before anything
+//! starts.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`options`] | the option table, the help text |
+//! | [`startup`] | options over file over defaults; listeners, paths and warnings |
+
+pub mod options;
+pub mod startup;
+
+pub use startup::{Command, Startup, parse};
+
+/// The settings file's name, beside or in /etc/jdserver.
+pub const FILE_NAME: &str = "jdserver.toml";

@@ -1,0 +1,500 @@
+//! From arguments and file to what the daemon starts with. Reads the settings file and looks at
+//! the folders named; changes nothing.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use crate::config::{FILE_NAME, options};
+use crate::settings::{Listen, Origin, Settings};
+use crate::worker;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Serve.
+    Run(Box<Startup>),
+    /// The settings are right; the text says what they are.
+    Check(String),
+    /// Show the help.
+    Help(String),
+    /// Show the version.
+    Version,
+}
+
+/// All that a start needs, valid as far as can be known without opening a socket.
+#[derive(Debug)]
+pub struct Startup {
+    /// All values; paths here are as they were written, below they are resolved.
+    pub settings: Settings,
+    /// Where to listen, at least one; the paths of Unix sockets are resolved.
+    pub listeners: Vec<Listen>,
+    /// An existing folder.
+    pub data_dir: PathBuf,
+    /// The server's own log; `None` is standard error.
+    pub log_file: Option<PathBuf>,
+    /// An existing folder, whose files go before the pages in the binary.
+    pub static_dir: Option<PathBuf>,
+    /// The file that was read.
+    pub config_file: Option<PathBuf>,
+    /// What the operator should know, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// Where files are looked for.
+struct Places<'a> {
+    working_dir: &'a Path,
+    etc_dir: &'a Path,
+}
+
+/// Reads the arguments (without the program's name) and the settings file. Errors: one line for
+/// standard error, what was wrong and what would be right, `jdserver: ` before it.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
+    let places = Places {
+        working_dir: Path::new("."),
+        etc_dir: Path::new("/etc/jdserver"),
+    };
+    parse_in(args, &places).map_err(|text| format!("jdserver: {text}"))
+}
+
+fn parse_in(
+    args: impl IntoIterator<Item = OsString>,
+    places: &Places<'_>,
+) -> Result<Command, String> {
+    let args = args
+        .into_iter()
+        .map(OsString::into_string)
+        .collect::<Result<Vec<_>, _>>();
+    let args =
+        args.map_err(|arg| format!("{}: expected UTF-8", options::shown(&arg.to_string_lossy())))?;
+    let matches = options::split(&args)?;
+    if matches.opt_present("help") {
+        return Ok(Command::Help(options::help()));
+    }
+    if matches.opt_present("version") {
+        return Ok(Command::Version);
+    }
+    let mut settings = Settings::default();
+    // First, so that its mistakes are told even if the file has some too.
+    options::apply(&matches, &mut settings)?;
+    let config_file = match matches.opt_str("config") {
+        Some(path) => Some(places.working_dir.join(path)),
+        None => find_file(places),
+    };
+    if let Some(path) = &config_file {
+        let values = worker::settings::load(path)?;
+        settings = Settings::default();
+        values.apply(&mut settings);
+        options::apply(&matches, &mut settings)?;
+    }
+    let startup = resolve(settings, config_file, places)?;
+    if matches.opt_present("test") {
+        return Ok(Command::Check(report(&startup)));
+    }
+    Ok(Command::Run(Box::new(startup)))
+}
+
+/// The settings file where none is named. One that cannot be read is found too: it is an error then.
+fn find_file(places: &Places<'_>) -> Option<PathBuf> {
+    let candidates = [
+        places.working_dir.join(FILE_NAME),
+        places.etc_dir.join(FILE_NAME),
+    ];
+    candidates
+        .into_iter()
+        .find(|path| path.symlink_metadata().is_ok())
+}
+
+fn resolve(
+    settings: Settings,
+    config_file: Option<PathBuf>,
+    places: &Places<'_>,
+) -> Result<Startup, String> {
+    let config_dir = config_file
+        .as_deref()
+        .and_then(Path::parent)
+        .unwrap_or(places.working_dir);
+    let base = |name: &str| {
+        if settings.origin(name) == Origin::CommandLine {
+            places.working_dir
+        } else {
+            config_dir
+        }
+    };
+    let data_dir = match settings.data_dir.as_str() {
+        "" => places.working_dir.to_owned(),
+        path => base("data_dir").join(path),
+    };
+    check_folder(&data_dir, "data_dir")?;
+    let log_file = match settings.log_file.as_str() {
+        "" => None,
+        path => Some(base("log_file").join(path)),
+    };
+    if let Some(folder) = log_file.as_deref().and_then(Path::parent) {
+        check_folder(folder, "log_file")?;
+    }
+    let static_dir = match settings.static_dir.as_str() {
+        "" => Some(config_dir.join("static")).filter(|path| path.is_dir()),
+        path => {
+            let path = base("static_dir").join(path);
+            check_folder(&path, "static_dir")?;
+            Some(path)
+        }
+    };
+    let listeners = listeners(&settings, base("unix"), base("listen"));
+    let warnings = warning(&settings, &listeners).into_iter().collect();
+    Ok(Startup {
+        settings,
+        listeners,
+        data_dir,
+        log_file,
+        static_dir,
+        config_file,
+        warnings,
+    })
+}
+
+fn check_folder(path: &Path, name: &str) -> Result<(), String> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    Err(format!(
+        "{name}: {} is no folder; expected one that exists, e.g. after: mkdir -p {0}",
+        path.display()
+    ))
+}
+
+/// `listen` goes before `port` and `all`, but a port on the command line before `listen` in the file.
+fn listeners(settings: &Settings, unix_base: &Path, listen_base: &Path) -> Vec<Listen> {
+    let is_given = |name| settings.origin(name) == Origin::CommandLine;
+    let port_is_given = is_given("port") || is_given("all");
+    let mut listeners = Vec::new();
+    if settings.listen.is_empty() || port_is_given {
+        let address = if settings.all {
+            Ipv4Addr::UNSPECIFIED
+        } else {
+            Ipv4Addr::LOCALHOST
+        };
+        listeners.push(Listen::Tcp(SocketAddr::new(
+            IpAddr::V4(address),
+            settings.port,
+        )));
+    }
+    let within =
+        |base: &Path, path: &str| Listen::Unix(base.join(path).to_string_lossy().into_owned());
+    if is_given("listen") || !port_is_given {
+        listeners.extend(settings.listen.iter().map(|listen| match listen {
+            Listen::Tcp(address) => Listen::Tcp(*address),
+            Listen::Unix(path) => within(listen_base, path),
+        }));
+    }
+    if !settings.unix.is_empty() {
+        listeners.push(within(unix_base, &settings.unix));
+    }
+    listeners
+}
+
+/// Open to other machines without a token: contract 6 lets it be, and says so.
+fn warning(settings: &Settings, listeners: &[Listen]) -> Option<String> {
+    let open = listeners.iter().find(|listen| !listen.is_local())?;
+    settings.token.is_empty().then(|| {
+        format!("listening on {open} without a token: whoever reaches it may push and change settings; set token in {FILE_NAME}, or listen on 127.0.0.1")
+    })
+}
+
+fn report(startup: &Startup) -> String {
+    let or = |path: &Option<PathBuf>, none: &str| {
+        path.as_ref()
+            .map_or(none.to_owned(), |path| path.display().to_string())
+    };
+    let listeners: Vec<_> = startup.listeners.iter().map(Listen::to_string).collect();
+    let mut text = format!(
+        "settings: {}\nlisten: {}\ndata: {}\nlog: {}\nstatic files: {}\n",
+        or(&startup.config_file, "no file, defaults"),
+        listeners.join(", "),
+        startup.data_dir.display(),
+        or(&startup.log_file, "standard error"),
+        or(&startup.static_dir, "pages in the binary"),
+    );
+    for (name, _, value) in Settings::default().diff(&startup.settings) {
+        text.push_str(&format!("{name} = {value}\n"));
+    }
+    for warning in &startup.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    text.push_str("all settings are right\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_dir::TestDir;
+    use std::fs;
+
+    /// A working directory and an /etc/jdserver of their own.
+    fn dirs(name: &str) -> TestDir {
+        let dir = TestDir::new(name);
+        for folder in ["work", "etc"] {
+            fs::create_dir(dir.0.join(folder)).expect("made");
+        }
+        dir
+    }
+
+    fn run(dir: &TestDir, args: &[&str]) -> Result<Command, String> {
+        let (working_dir, etc_dir) = (&dir.0.join("work"), &dir.0.join("etc"));
+        parse_in(
+            args.iter().map(OsString::from),
+            &Places {
+                working_dir,
+                etc_dir,
+            },
+        )
+    }
+
+    #[track_caller]
+    fn start(dir: &TestDir, args: &[&str]) -> Startup {
+        match run(dir, args) {
+            Ok(Command::Run(startup)) => *startup,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check_listeners(dir: &TestDir, args: &[&str], want: &[&str]) {
+        let listeners = start(dir, args).listeners;
+        let work = dir.0.join("work").display().to_string();
+        let shown: Vec<_> = listeners
+            .iter()
+            .map(|listen| listen.to_string().replace(&work, "WORK"))
+            .collect();
+        assert_eq!(shown, want, "{args:?}");
+    }
+
+    #[test]
+    fn an_empty_directory_is_enough() {
+        let dir = dirs("config-empty");
+        let startup = start(&dir, &[]);
+        assert_eq!(startup.settings, Settings::default());
+        assert_eq!(startup.listeners.len(), 1);
+        assert_eq!(startup.data_dir, dir.0.join("work"));
+        assert_eq!(
+            (startup.log_file, startup.static_dir, startup.config_file),
+            (None, None, None)
+        );
+        assert!(startup.warnings.is_empty());
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file() {
+        let dir = dirs("config-order");
+        fs::write(
+            dir.0.join("work/jdserver.toml"),
+            "port = 1\necho = false\nmax_rate = 5\n",
+        )
+        .expect("written");
+        fs::write(
+            dir.0.join("etc/jdserver.toml"),
+            "max_rate = 6\nworkers = 2\n",
+        )
+        .expect("written");
+        fs::write(dir.0.join("work/other.toml"), "max_rate = 7\n").expect("written");
+        let startup = start(&dir, &["-p", "2", "--echo"]);
+        let settings = &startup.settings;
+        assert_eq!(
+            (
+                settings.port,
+                settings.echo,
+                settings.max_rate,
+                settings.workers
+            ),
+            (2, true, 5, 32)
+        );
+        assert_eq!(startup.config_file, Some(dir.0.join("work/jdserver.toml")));
+        assert_eq!(start(&dir, &["-c", "other.toml"]).settings.max_rate, 7);
+        fs::remove_file(dir.0.join("work/jdserver.toml")).expect("removed");
+        let startup = start(&dir, &[]);
+        assert_eq!(
+            (startup.settings.max_rate, startup.settings.workers),
+            (6, 2)
+        );
+    }
+
+    #[test]
+    fn listeners_come_from_port_or_list() {
+        let dir = dirs("config-listen");
+        check_listeners(&dir, &[], &["127.0.0.1:8081"]);
+        check_listeners(&dir, &["-a", "-p", "0"], &["0.0.0.0:0"]);
+        check_listeners(
+            &dir,
+            &["--unix", "s.sock"],
+            &["127.0.0.1:8081", "unix:WORK/s.sock"],
+        );
+        check_listeners(
+            &dir,
+            &["--listen", "[::1]:1", "--listen", "unix:/x"],
+            &["[::1]:1", "unix:/x"],
+        );
+        check_listeners(
+            &dir,
+            &["-p", "2", "--listen", "[::1]:1"],
+            &["127.0.0.1:2", "[::1]:1"],
+        );
+        fs::write(
+            dir.0.join("work/jdserver.toml"),
+            "port = 3\nlisten = ['[::1]:1']\nunix = 'u'\n",
+        )
+        .expect("written");
+        check_listeners(&dir, &[], &["[::1]:1", "unix:WORK/u"]);
+        check_listeners(&dir, &["-p", "2"], &["127.0.0.1:2", "unix:WORK/u"]);
+        check_listeners(&dir, &["-a"], &["0.0.0.0:3", "unix:WORK/u"]);
+        check_listeners(&dir, &["--listen", "*:9"], &["0.0.0.0:9", "unix:WORK/u"]);
+    }
+
+    #[test]
+    fn paths_in_the_file_are_beside_it() {
+        let dir = dirs("config-paths");
+        for folder in [
+            "etc/static",
+            "etc/data",
+            "work/data",
+            "work/static",
+            "etc/pages",
+        ] {
+            fs::create_dir(dir.0.join(folder)).expect("made");
+        }
+        assert_eq!(start(&dir, &[]).static_dir, Some(dir.0.join("work/static")));
+        fs::write(
+            dir.0.join("etc/jdserver.toml"),
+            "data_dir = 'data'\nlog_file = 'own.log'\n",
+        )
+        .expect("written");
+        let startup = start(&dir, &[]);
+        assert_eq!(startup.data_dir, dir.0.join("etc/data"));
+        assert_eq!(startup.log_file, Some(dir.0.join("etc/own.log")));
+        assert_eq!(startup.static_dir, Some(dir.0.join("etc/static")));
+        let startup = start(&dir, &["-d", "data", "-l", "own.log"]);
+        assert_eq!(startup.data_dir, dir.0.join("work/data"));
+        assert_eq!(startup.log_file, Some(dir.0.join("work/own.log")));
+        fs::write(dir.0.join("etc/jdserver.toml"), "static_dir = 'pages'\n").expect("written");
+        assert_eq!(start(&dir, &[]).static_dir, Some(dir.0.join("etc/pages")));
+    }
+
+    #[track_caller]
+    fn check_error(dir: &TestDir, args: &[&str], want: &str) {
+        let error = run(dir, args).map(|_| ()).expect_err("an error");
+        assert_eq!(
+            error.replace(&dir.0.display().to_string(), "DIR"),
+            want,
+            "{args:?}"
+        );
+    }
+
+    #[test]
+    fn errors_name_the_place_and_the_remedy() {
+        let dir = dirs("config-errors");
+        check_error(
+            &dir,
+            &["-d", "no"],
+            "data_dir: DIR/work/no is no folder; expected one that exists, e.g. after: mkdir -p DIR/work/no",
+        );
+        check_error(
+            &dir,
+            &["-l", "no/own.log"],
+            "log_file: DIR/work/no is no folder; expected one that exists, e.g. after: mkdir -p DIR/work/no",
+        );
+        let missing = run(&dir, &["-c", "no.toml"])
+            .map(|_| ())
+            .expect_err("an error");
+        assert!(missing.contains("no.toml: No such file"), "{missing}");
+        fs::write(dir.0.join("work/jdserver.toml"), "\nprot = 1\n").expect("written");
+        check_error(
+            &dir,
+            &[],
+            "DIR/work/jdserver.toml:2: unknown setting `prot`: did you mean `port`?",
+        );
+        check_error(
+            &dir,
+            &["-t"],
+            "DIR/work/jdserver.toml:2: unknown setting `prot`: did you mean `port`?",
+        );
+        check_error(
+            &dir,
+            &["-p", "80a"],
+            "-p 80a: expected a port, 1 to 65535, e.g. -p 8081",
+        );
+        fs::write(dir.0.join("work/jdserver.toml"), "static_dir = 'no'\n").expect("written");
+        check_error(
+            &dir,
+            &[],
+            "static_dir: DIR/work/no is no folder; expected one that exists, e.g. after: mkdir -p DIR/work/no",
+        );
+        fs::remove_file(dir.0.join("work/jdserver.toml")).expect("removed");
+        std::os::unix::fs::symlink("nowhere", dir.0.join("work/jdserver.toml")).expect("linked");
+        assert!(
+            run(&dir, &[]).is_err(),
+            "a file that is there but cannot be read"
+        );
+    }
+
+    #[test]
+    fn the_line_of_the_style_guide() {
+        let error = parse(["-p", "80a"].map(OsString::from))
+            .map(|_| ())
+            .expect_err("an error");
+        assert_eq!(
+            error,
+            "jdserver: -p 80a: expected a port, 1 to 65535, e.g. -p 8081"
+        );
+    }
+
+    #[test]
+    fn an_open_server_without_a_token_is_warned_of_once() {
+        let dir = dirs("config-warn");
+        assert_eq!(start(&dir, &["-a", "--listen", "[::]:1"]).warnings.len(), 1);
+        assert!(
+            start(&dir, &["--listen", "127.0.0.2:1", "--unix", "/x"])
+                .warnings
+                .is_empty()
+        );
+        fs::write(dir.0.join("work/jdserver.toml"), "token = 's3cret'\n").expect("written");
+        assert!(start(&dir, &["-a"]).warnings.is_empty());
+    }
+
+    #[test]
+    fn checking_reports_without_secrets() {
+        let dir = dirs("config-check");
+        fs::write(
+            dir.0.join("work/jdserver.toml"),
+            "token = 's3cret'\nmax_rate = 9\n",
+        )
+        .expect("written");
+        let Ok(Command::Check(text)) = run(&dir, &["-t"]) else {
+            panic!("no report");
+        };
+        for part in [
+            "jdserver.toml\n",
+            "listen: 127.0.0.1:8081\n",
+            "max_rate = 9\n",
+            "token = ?\n",
+            "all settings are right\n",
+        ] {
+            assert!(text.contains(part), "{part:?} in {text}");
+        }
+        assert!(!text.contains("s3cret"));
+        assert!(matches!(run(&dir, &["-V"]), Ok(Command::Version)));
+        assert!(matches!(
+            run(&dir, &["--help", "-p", "1"]),
+            Ok(Command::Help(_))
+        ));
+    }
+
+    #[test]
+    fn arguments_are_utf_8() {
+        use std::os::unix::ffi::OsStringExt;
+        let error = parse([OsString::from_vec(b"-d\xff".to_vec())])
+            .map(|_| ())
+            .expect_err("an error");
+        assert!(error.ends_with(": expected UTF-8"), "{error}");
+    }
+}

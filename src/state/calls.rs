@@ -1,0 +1,352 @@
+//! What the calls do: push, getUsers, stat, conf, reload. A call is done at once, or it becomes
+//! [`Work`] that waits: for the next turn, for the bulk list, for a job.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use crate::call::answer::{Answer, Data};
+use crate::call::error::CallError;
+use crate::call::name;
+use crate::call::source::{Body, From, Params, escape};
+use crate::ids::ConnId;
+use crate::limits::{LOG_TEXT_BYTES_MAX, ROWS_PER_TURN};
+use crate::message::{FileDone, Job, JobDone, LogFile, LogLine, SettingsDone};
+use crate::proto::form::{Field, Form};
+use crate::proto::json;
+use crate::proto::logtext::log_text;
+use crate::state::batch::Batch;
+use crate::state::delivery::{Notice, PushState};
+use crate::state::hub::Spec;
+use crate::state::server::{Output, Server};
+
+/// Who makes a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller<'c> {
+    pub conn: ConnId,
+    pub forwarded_for: Option<&'c str>,
+}
+
+/// How far a call has come.
+#[derive(Debug)]
+pub(super) enum Progress {
+    Done(Answer),
+    Wait(Work, Wait),
+}
+
+/// What a call waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// The next turn: this one has done enough.
+    Turn,
+    /// The bulk list to run empty.
+    Bulk,
+    /// The outcome of a job.
+    Job,
+}
+
+/// The rest of a call that waits.
+#[derive(Debug)]
+pub(super) enum Work {
+    Push(Box<PushWork>),
+    Pushes(Box<Pushes>),
+    Users(Box<Users>),
+    Batch(Box<Batch>),
+    /// A file is being read; [`JobDone::File`] is its answer.
+    File,
+    /// Settings are being read; [`JobDone::Settings`] is its answer.
+    Reload,
+}
+
+/// One push that is not finished.
+#[derive(Debug)]
+pub(super) struct PushWork {
+    app: Box<str>,
+    spec: Spec<'static>,
+    notice: Notice<'static>,
+    state: PushState,
+}
+
+/// A list of pushes.
+#[derive(Debug)]
+pub(super) struct Pushes {
+    items: std::vec::IntoIter<Value>,
+    escape: bool,
+    counts: Vec<Value>,
+    current: Option<Box<PushWork>>,
+}
+
+/// A list of users that is being made.
+#[derive(Debug)]
+pub(super) struct Users {
+    app: Box<str>,
+    after: u64,
+    rows: Vec<Value>,
+}
+
+impl<S> Server<S> {
+    /// Begins a call.
+    pub(super) fn start_call(&mut self, caller: &Caller<'_>, action: &str, params: Params<'_>, is_post: bool) -> Progress {
+        let done = match action {
+            "push" => return self.start_push(params),
+            "getUsers" => return self.start_users(&params),
+            "batch" => return self.start_batch(caller, params, is_post),
+            "reload" => {
+                self.output(Output::Job(Job::Settings { reply_to: Some(caller.conn) }));
+                return Progress::Wait(Work::Reload, Wait::Job);
+            }
+            "stat" => Ok(self.stat()),
+            "conf" => self.configure(&params.query),
+            _ if name::is_object(action) => Err(CallError::not_allowed(&escape(action))),
+            _ => Err(CallError::unknown_action(action)),
+        };
+        Progress::Done(done)
+    }
+
+    /// Goes on with a call that waited; `done` is the outcome of its job.
+    pub(super) fn continue_call(&mut self, caller: &Caller<'_>, work: Work, done: Option<Answer>) -> Progress {
+        match (work, done) {
+            (Work::Push(work), _) => self.continue_push(work),
+            (Work::Pushes(work), _) => self.continue_pushes(work),
+            (Work::Users(work), _) => self.continue_users(work),
+            (Work::Batch(work), done) => self.continue_batch(caller, work, done),
+            (Work::File | Work::Reload, Some(answer)) => Progress::Done(answer),
+            (work @ (Work::File | Work::Reload), None) => Progress::Wait(work, Wait::Job),
+        }
+    }
+
+    fn start_push(&mut self, params: Params<'_>) -> Progress {
+        let escape = params.escape;
+        if let Body::List(items) = params.body {
+            let counts = Vec::with_capacity(items.len());
+            let work = Pushes { items: items.into_iter(), escape, counts, current: None };
+            return self.continue_pushes(Box::new(work));
+        }
+        match PushParams::read(&params) {
+            Ok(push) => self.run_push(push, PushState::default()),
+            Err(error) => Progress::Done(Err(error)),
+        }
+    }
+
+    fn run_push(&mut self, push: PushParams<'_>, mut state: PushState) -> Progress {
+        let mut notice = Notice::new(push.text);
+        match self.push(&push.app, &push.spec, &mut notice, &mut state) {
+            Ok(Ok(count)) => Progress::Done(Ok(Data::Count(count))),
+            Ok(Err(wait)) => {
+                let notice = Notice::new(Cow::Owned(notice.text.into_owned()));
+                let (app, spec) = (push.app.into(), push.spec.into_owned());
+                Progress::Wait(Work::Push(Box::new(PushWork { app, spec, notice, state })), wait)
+            }
+            Err(error) => Progress::Done(Err(error)),
+        }
+    }
+
+    fn continue_push(&mut self, mut work: Box<PushWork>) -> Progress {
+        match self.push(&work.app, &work.spec, &mut work.notice, &mut work.state) {
+            Ok(Ok(count)) => Progress::Done(Ok(Data::Count(count))),
+            Ok(Err(wait)) => Progress::Wait(Work::Push(work), wait),
+            Err(error) => Progress::Done(Err(error)),
+        }
+    }
+
+    fn continue_pushes(&mut self, mut work: Box<Pushes>) -> Progress {
+        loop {
+            let progress = match work.current.take() {
+                Some(push) => self.continue_push(push),
+                None if self.work_left == 0 => return Progress::Wait(Work::Pushes(work), Wait::Turn),
+                None => match work.items.next() {
+                    None => return Progress::Done(Ok(Data::Json(Value::Array(work.counts)))),
+                    Some(item) => {
+                        self.work_left = self.work_left.saturating_sub(ITEM_WORK);
+                        self.push_item(item, work.escape)
+                    }
+                },
+            };
+            match progress {
+                Progress::Done(Ok(data)) => work.counts.push(data.into_value()),
+                Progress::Wait(Work::Push(push), wait) => {
+                    work.current = Some(push);
+                    return Progress::Wait(Work::Pushes(work), wait);
+                }
+                // A bad item fails the call; those before it were delivered.
+                failed => return failed,
+            }
+        }
+    }
+
+    fn push_item(&mut self, item: Value, escape: bool) -> Progress {
+        let Value::Object(fields) = item else {
+            let detail = "bad push list: each item must be an object {app, user, msg}";
+            return Progress::Done(Err(CallError::new(1, detail)));
+        };
+        let params = Params { query: Form::default(), body: Body::Map(Form::from_object(fields)), escape };
+        match PushParams::read(&params) {
+            Ok(push) => self.run_push(push, PushState::default()),
+            Err(error) => Progress::Done(Err(error)),
+        }
+    }
+
+    /// A push that came over a WebSocket.
+    pub(super) fn push_from_websocket(&mut self, app: &str, spec: Spec<'_>, text: Cow<'_, str>) -> Progress {
+        self.run_push(PushParams { app: app.into(), spec, text }, PushState::default())
+    }
+
+    fn start_users(&mut self, params: &Params<'_>) -> Progress {
+        match params.text(From::Both, "app") {
+            Ok(app) => {
+                let rows = Vec::with_capacity(self.hub.count(&app));
+                self.continue_users(Box::new(Users { app: app.into(), after: 0, rows }))
+            }
+            Err(error) => Progress::Done(Err(error)),
+        }
+    }
+
+    fn continue_users(&mut self, mut work: Box<Users>) -> Progress {
+        let mut made = 0;
+        for (stamp, user, numeric) in self.hub.users(&work.app, work.after).take(ROWS_PER_TURN) {
+            let number = if numeric { serde_json::from_str(user).ok() } else { None };
+            work.rows.push(number.unwrap_or_else(|| Value::String(user.to_owned())));
+            work.after = stamp;
+            made += 1;
+        }
+        if made == ROWS_PER_TURN {
+            return Progress::Wait(Work::Users(work), Wait::Turn);
+        }
+        Progress::Done(Ok(Data::Json(Value::Array(work.rows))))
+    }
+
+    /// `conf`: sets what may be set at run time, answers what it set.
+    fn configure(&mut self, query: &Form<'_>) -> Answer {
+        let mut set = Map::new();
+        for (name, field) in query.iter().filter(|(name, _)| name.starts_with("conf_")) {
+            let text = match field {
+                Field::Text(text) => Cow::Borrowed(text.as_ref()),
+                Field::Json(value) => Cow::Owned(json::to_text(value)),
+            };
+            match self.settings.set_run_time(name, &text) {
+                Ok(true) => {
+                    let line = format!("conf: {}={}", log_text(name, 64), log_text(&text, LOG_TEXT_BYTES_MAX));
+                    set.insert(name.to_owned(), Value::String(text.into_owned()));
+                    self.log(&line);
+                }
+                Ok(false) => {
+                    let line = format!("conf: {} cannot be set at run time", log_text(name, 64));
+                    self.log(&line);
+                }
+                Err(error) => return Err(CallError::new(1, error.to_string())),
+            }
+        }
+        Ok(Data::Json(if set.is_empty() { Value::Array(Vec::new()) } else { Value::Object(set) }))
+    }
+
+    /// A worker is done with a job.
+    pub(super) fn handle_job_done(&mut self, done: JobDone) {
+        match done {
+            JobDone::File(done) => self.handle_file_done(&done),
+            JobDone::Settings(done) => {
+                let answer = self.apply_settings(*done);
+                if let (Some(id), answer) = answer {
+                    self.resume_with(id, Some(answer));
+                }
+            }
+            JobDone::Failed { reply_to } => {
+                if let Some(id) = reply_to {
+                    self.fail_job(id, CallError::new(4, "a worker failed: see the server's log"));
+                }
+            }
+        }
+    }
+
+    /// A job found no place.
+    pub(super) fn handle_job_refused(&mut self, job: &Job) {
+        match job.reply_to() {
+            Some(id) => self.fail_job(id, CallError::new(4, "too busy: try again later")),
+            None => self.log("reload: too busy, try again later"),
+        }
+    }
+
+    fn fail_job(&mut self, id: ConnId, error: CallError) {
+        let is_file = self
+            .conn(id)
+            .and_then(|conn| conn.parked.as_ref())
+            .is_some_and(|parked| matches!(parked.work, Work::File));
+        if is_file {
+            let (mime, etag) = ("text/html", String::new());
+            let done = FileDone { reply_to: id, status: 503, mime, etag, body: bytes::Bytes::new() };
+            return self.handle_file_done(&done);
+        }
+        self.resume_with(id, Some(Err(error)));
+    }
+
+    /// Takes over what the settings file says; run-time values that it does not name stay.
+    fn apply_settings(&mut self, done: SettingsDone) -> (Option<ConnId>, Answer) {
+        let answer = match done.outcome {
+            Ok(file) => {
+                let new = self.settings.reloaded(&file);
+                for (name, old, new) in self.settings.diff(&new) {
+                    self.log(&format!("reload: {name}: {old} -> {new}"));
+                }
+                for name in self.settings.needs_restart(&file) {
+                    self.log(&format!("reload: {name} changes with the next start"));
+                }
+                self.settings = new;
+                self.log("reload: done");
+                Ok(Data::Json(Value::Bool(true)))
+            }
+            Err(text) => {
+                self.log(&format!("reload: {text}; nothing was changed"));
+                Err(CallError::new(4, text))
+            }
+        };
+        (done.reply_to, answer)
+    }
+
+    /// A failed call's line in `trace.log`.
+    pub(super) fn log_failure(&mut self, caller: &Caller<'_>, action: &str, error: &CallError) {
+        self.stats.calls_failed += 1;
+        if matches!(error.code, 2 | -100) {
+            return;
+        }
+        let address = self.address_text(caller);
+        let mut answer = Vec::new();
+        crate::call::answer::write(&mut answer, &Err(error.clone()));
+        let answer = String::from_utf8_lossy(&answer);
+        let text = format!("fail to call `{}`: {}", log_text(action, 128), log_text(&answer, LOG_TEXT_BYTES_MAX));
+        let text = self.log_time.request_line(&address, self.now.unix_ms, &text);
+        self.output(Output::Log(LogLine { file: LogFile::Trace, text }));
+    }
+
+    /// `ADDR` of a log line: the peer, or `PEER; X-Forwarded-For`.
+    fn address_text(&self, caller: &Caller<'_>) -> String {
+        let peer = self.conn(caller.conn).and_then(|conn| self.peers.address(conn.peer));
+        let peer = peer.map_or("unix".to_owned(), |peer| peer.to_string());
+        match caller.forwarded_for {
+            Some(forwarded) => format!("{peer}; {forwarded}"),
+            None => peer,
+        }
+    }
+}
+
+/// Reading and checking one item of a push list, in units of work.
+const ITEM_WORK: u32 = 10;
+
+/// The parameters of one push, read in the order in which the original misses them.
+struct PushParams<'p> {
+    app: Cow<'p, str>,
+    spec: Spec<'p>,
+    text: Cow<'p, str>,
+}
+
+impl<'p> PushParams<'p> {
+    fn read(params: &'p Params<'_>) -> Result<Self, CallError> {
+        let app = params.text(From::Both, "app")?;
+        let user = params.get(From::Both, "user").ok_or_else(|| CallError::missing("user"))?;
+        let spec = match user {
+            Cow::Borrowed(Field::Json(Value::Array(items))) => Spec::List(items.iter().map(json::to_text).collect()),
+            Cow::Owned(Field::Json(Value::Array(items))) => Spec::List(items.iter().map(json::to_text).collect()),
+            _ => Spec::Text(params.text(From::Both, "user")?),
+        };
+        let text = params.text(From::Both, "msg")?;
+        Ok(PushParams { app, spec, text })
+    }
+}

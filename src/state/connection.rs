@@ -1,0 +1,164 @@
+//! One connection: where it is in its protocol, what waits to be sent, what it waits for.
+//! Plain state; the functions that change it are in [`super::http`], [`super::websocket`] and
+//! [`super::delivery`].
+
+use crate::call::shape::Shape;
+use crate::proto::body::BodyReader;
+use crate::proto::outbound::Outbound;
+use crate::proto::response::Persistence;
+use crate::proto::websocket::Decoder;
+use crate::state::calls::Work;
+
+/// A connection; `S` is its socket, or nothing in a simulation.
+#[derive(Debug)]
+pub struct Connection<S> {
+    /// The socket, for its owner's use only.
+    pub io: S,
+    /// What waits to be sent.
+    pub outbound: Outbound,
+    /// Bytes read and not yet used: part of a head, or input behind a parked call.
+    pub(super) carry: Vec<u8>,
+    pub(super) phase: Phase,
+    /// A call under way; no input is processed meanwhile.
+    pub(super) parked: Option<Box<Parked>>,
+    /// Bytes of unfinished input as last counted into the sum of all.
+    pub(super) held: usize,
+    pub(super) generation: u32,
+    pub(super) peer: u32,
+    /// Tick of the last byte received (or sent, on HTTP).
+    pub(super) heard: u32,
+    /// Which entry of the bulk list counts.
+    pub(super) flush_seq: u32,
+    pub(super) flush: Flush,
+    /// The socket took less than it was given; only a writable event clears it.
+    pub(super) blocked: bool,
+    pub(super) input: InputState,
+}
+
+/// What may still come from the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InputState {
+    /// Bytes are welcome.
+    Open,
+    /// Not read until its own queue drains: it does not read its replies.
+    Paused,
+    /// It sent its last byte; answers still reach it.
+    Ended,
+    /// Nothing comes and nothing arrives any more; a call under way still runs.
+    Lost,
+}
+
+/// Which flush list a connection is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flush {
+    /// None.
+    Idle,
+    /// Flushed this turn.
+    Express,
+    /// Flushed in slices; as a receiver.
+    Bulk,
+    /// Flushed in slices and not before its place: it holds a reply that follows its receivers.
+    BulkReply,
+}
+
+/// Where a connection is in its protocol.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Between requests or inside a head: bytes of `carry` already looked at, tick of its first
+    /// byte. `fresh`: the connection's first; its time runs from the start.
+    Head { scanned: u32, since: u32, fresh: bool },
+    /// Inside a body.
+    Body(Box<Incoming>),
+    /// A long poll: a member of the hub that takes one message.
+    Poll(Box<Poll>),
+    /// Upgraded.
+    WebSocket(WebSocket),
+    /// Nothing more is answered: what waits is sent, then input is discarded until the peer
+    /// closes, `left` bytes came or the tick `until` has passed.
+    Lingering { left: u32, until: u32, shut: bool },
+}
+
+/// A request whose body is still coming.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// The whole head, parsed again when the body is complete.
+    pub head: Vec<u8>,
+    pub body: Vec<u8>,
+    pub reader: BodyReader,
+    /// Tick of the head.
+    pub since: u32,
+}
+
+/// A waiting long poll.
+#[derive(Debug)]
+pub(super) struct Poll {
+    pub meta: Meta,
+    /// Monotonic ms; `None` waits without limit.
+    pub due_ms: Option<u64>,
+}
+
+/// An upgraded connection.
+#[derive(Debug, Default)]
+pub(super) struct WebSocket {
+    pub decoder: Decoder,
+    /// The second for which `rate` counts messages.
+    pub rate_second: u32,
+    pub rate: u32,
+    pub deflate: bool,
+    /// Answers what it receives (`/echo`).
+    pub echo: bool,
+    /// A ping went out and nothing came since.
+    pub pinged: bool,
+}
+
+/// How the answer to a request is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Meta {
+    pub persistence: Persistence,
+    /// HEAD: no body.
+    pub head_only: bool,
+    /// The `Origin` to echo.
+    pub origin: Option<Box<str>>,
+    /// `ADDR` of log lines.
+    pub forwarded_for: Option<Box<str>>,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub work: Work,
+    pub reply: ReplyAs,
+    /// Whether it pushed to many, so that its reply follows them.
+    pub wide: bool,
+}
+
+/// How the outcome of a parked call is answered.
+#[derive(Debug)]
+pub(super) enum ReplyAs {
+    /// As a response.
+    Http { meta: Meta, shape: Shape, action: Box<str> },
+    /// As a text message.
+    WebSocket,
+}
+
+impl<S> Connection<S> {
+    /// Whether more bytes would be used now.
+    pub fn wants_bytes(&self) -> bool {
+        self.input == InputState::Open && self.parked.is_none()
+    }
+
+    /// Whether the peer closing its side ends everything (a long poll, a WebSocket).
+    pub fn ends_with_its_peer(&self) -> bool {
+        matches!(self.phase, Phase::Poll(_) | Phase::WebSocket(_))
+    }
+
+    /// Bytes of unfinished input held for it.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.carry.capacity()
+            + match &self.phase {
+                Phase::Body(incoming) => incoming.body.capacity() + incoming.head.len(),
+                Phase::WebSocket(ws) => ws.decoder.held_bytes(),
+                _ => 0,
+            }
+    }
+}

@@ -1,0 +1,300 @@
+//! Pushes, from selected members to queued bytes, and the two lists by which queues are
+//! flushed. Count and order are fixed when a message enters a queue; only then is anything sent.
+//!
+//! `express` (replies, pushes to few) is flushed whole each turn, `bulk` in slices. A reply joins
+//! the list of the widest push it caused, at the end, so it leaves behind its receivers.
+
+use std::borrow::Cow;
+use std::collections::{HashSet, VecDeque};
+
+use bytes::Bytes;
+
+use crate::call::error::CallError;
+use crate::ids::ConnId;
+use crate::limits::{
+    BULK_BACKLOG_MAX, BULK_PER_TURN, DEFLATE_BYTES_MIN, EXPRESS_RECEIVERS_MAX,
+};
+use crate::proto::deflate::Deflate;
+use crate::proto::websocket;
+use crate::settings::FullQueue;
+use crate::state::calls::Wait;
+use crate::state::connection::{Flush, InputState, Phase};
+use crate::state::hub::{Cursor, Spec};
+use crate::state::server::{Server, live};
+
+/// Who is flushed when. Entries are checked against the connection when their turn comes.
+#[derive(Debug, Default)]
+pub(super) struct FlushLists {
+    express: VecDeque<ConnId>,
+    bulk: VecDeque<(ConnId, u32)>,
+    seq: u32,
+    /// Deliveries of wide pushes since the bulk list was last empty.
+    pub backlog: usize,
+    /// Bulk entries that may still be flushed this turn.
+    pub bulk_left: usize,
+    /// Calls that wait until the bulk list is empty.
+    pub waiting: VecDeque<ConnId>,
+}
+
+impl FlushLists {
+    /// Whether something is to be flushed in this turn or the next.
+    pub fn is_idle(&self) -> bool {
+        self.express.is_empty() && self.bulk.is_empty()
+    }
+}
+
+/// A message on its way: encoded when the first receiver needs it, once for all.
+#[derive(Debug)]
+pub(super) struct Notice<'m> {
+    pub text: Cow<'m, str>,
+    plain: Option<Bytes>,
+    /// Outer `None`: not tried yet; inner: not smaller.
+    compressed: Option<Option<Bytes>>,
+}
+
+impl<'m> Notice<'m> {
+    pub fn new(text: Cow<'m, str>) -> Self {
+        Notice { text, plain: None, compressed: None }
+    }
+
+    fn frame(&mut self, deflate: Option<&mut Deflate>) -> Bytes {
+        if let Some(deflate) = deflate.filter(|_| self.text.len() >= DEFLATE_BYTES_MIN) {
+            let compressed = self.compressed.get_or_insert_with(|| {
+                let smaller = deflate.compress(self.text.as_bytes())?;
+                Some(websocket::compressed_text_frame(&smaller))
+            });
+            if let Some(frame) = compressed {
+                return frame.clone();
+            }
+        }
+        self.plain
+            .get_or_insert_with(|| websocket::text_frame(self.text.as_bytes()))
+            .clone()
+    }
+}
+
+/// A push that is being made; resumable, for a list of patterns may be long.
+#[derive(Debug, Default)]
+pub(super) struct PushState {
+    cursor: Cursor,
+    /// Receivers so far, once the selection took more than one slice.
+    taken: Option<HashSet<ConnId>>,
+    count: u64,
+}
+
+impl<S> Server<S> {
+    /// Goes on with a push until it is done (`Ok(Ok(count))`) or this turn has done enough.
+    pub(super) fn push(
+        &mut self,
+        app: &str,
+        spec: &Spec<'_>,
+        notice: &mut Notice<'_>,
+        state: &mut PushState,
+    ) -> Result<Result<u64, Wait>, CallError> {
+        if self.work_left == 0 {
+            return Ok(Err(Wait::Turn));
+        }
+        let mut selected = std::mem::take(&mut self.selected);
+        let begun = state.cursor.clone();
+        let outcome = self.hub.select(app, spec, &mut state.cursor, &mut self.work_left, &mut selected);
+        let progress = match outcome {
+            Err(_) => Err(CallError::new(1, "bad param `user`: a pattern is longer than 4096 bytes")),
+            Ok(_) if selected.len() > EXPRESS_RECEIVERS_MAX && self.lists.backlog >= BULK_BACKLOG_MAX => {
+                state.cursor = begun;
+                Ok(Err(Wait::Bulk))
+            }
+            Ok(finished) => {
+                self.deliver_all(&mut selected, notice, state, finished);
+                Ok(if finished { Ok(state.count) } else { Err(Wait::Turn) })
+            }
+        };
+        selected.clear();
+        self.selected = selected;
+        progress
+    }
+
+    fn deliver_all(&mut self, selected: &mut Vec<u32>, notice: &mut Notice<'_>, state: &mut PushState, finished: bool) {
+        if !finished || state.taken.is_some() {
+            let taken = state.taken.get_or_insert_default();
+            selected.retain(|&key| self.id_of(key).is_some_and(|id| taken.insert(id)));
+        }
+        // A receiver that holds a reply in bulk must not be overtaken by this push's own reply.
+        let wide = selected.len() > EXPRESS_RECEIVERS_MAX
+            || selected.iter().any(|&key| {
+                self.conns.get(key as usize).is_some_and(|conn| conn.flush == Flush::BulkReply)
+            });
+        if wide {
+            self.lists.backlog += selected.len();
+            self.wide = true;
+        }
+        self.work_left = self.work_left.saturating_sub(selected.len() as u32 / 2);
+        for &key in selected.iter() {
+            state.count += u64::from(self.deliver(key, notice, wide));
+        }
+    }
+
+    /// Puts a message into one member's queue; false when the queue did not take it.
+    fn deliver(&mut self, key: u32, notice: &mut Notice<'_>, wide: bool) -> bool {
+        let Some(conn) = self.conns.get_mut(key as usize) else {
+            return false;
+        };
+        let id = ConnId { key, generation: conn.generation };
+        match &conn.phase {
+            Phase::WebSocket(ws) => {
+                let frame = notice.frame(ws.deflate.then_some(&mut self.deflate));
+                let before = conn.outbound.cost();
+                if before > self.settings.max_queue
+                    || self.queued_bytes + frame.len() > self.settings.max_queue_total
+                {
+                    self.refuse_delivery(id, before);
+                    return false;
+                }
+                conn.outbound.push(frame, &mut self.spares);
+                self.queued_bytes += conn.outbound.cost() - before;
+                let place = if wide { Flush::Bulk } else { Flush::Express };
+                self.enlist(id, place);
+                true
+            }
+            Phase::Poll(_) => {
+                let text = std::mem::take(&mut notice.text);
+                self.answer_poll(id, &text, wide);
+                notice.text = text;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A slow receiver: closed, or by policy only this message is dropped. One whose own queue
+    /// is empty is not slow; then the daemon's total is full and the message is dropped.
+    fn refuse_delivery(&mut self, id: ConnId, queued: usize) {
+        self.stats.dropped += 1;
+        if self.settings.full_queue == FullQueue::Close && queued > 0 {
+            self.stats.slow_closed += 1;
+            self.drop_connection(id);
+        }
+    }
+
+    /// Queues a reply and places it behind the receivers of what it answers.
+    pub(super) fn send_reply(&mut self, id: ConnId, chunk: Bytes, wide: bool) {
+        self.queue(id, chunk, if wide { Flush::BulkReply } else { Flush::Express });
+    }
+
+    /// Queues what nobody waits for: it leaves with the bulk.
+    pub(super) fn send_notice(&mut self, id: ConnId, chunk: Bytes) {
+        self.queue(id, chunk, Flush::Bulk);
+    }
+
+    fn queue(&mut self, id: ConnId, chunk: Bytes, place: Flush) {
+        let Some(conn) = live(&mut self.conns, id).filter(|conn| conn.input != InputState::Lost) else {
+            return;
+        };
+        let before = conn.outbound.cost();
+        conn.outbound.push(chunk, &mut self.spares);
+        self.queued_bytes += conn.outbound.cost() - before;
+        self.enlist(id, place);
+    }
+
+    /// Puts a connection on a flush list, keeping the promises of the list it is on.
+    fn enlist(&mut self, id: ConnId, place: Flush) {
+        let bulk_is_empty = self.lists.bulk.is_empty();
+        let Some(conn) = self.conns.get_mut(id.key as usize) else {
+            return;
+        };
+        if conn.blocked {
+            return;
+        }
+        let place = match place {
+            // Its receivers have all been flushed already.
+            Flush::BulkReply if bulk_is_empty => Flush::Express,
+            place => place,
+        };
+        match (conn.flush, place) {
+            (Flush::Idle | Flush::Bulk, Flush::Express) => {
+                conn.flush = Flush::Express;
+                self.lists.express.push_back(id);
+            }
+            (_, Flush::BulkReply) | (Flush::Idle, Flush::Bulk) => {
+                self.lists.seq = self.lists.seq.wrapping_add(1);
+                conn.flush = place;
+                conn.flush_seq = self.lists.seq;
+                self.lists.bulk.push_back((id, self.lists.seq));
+            }
+            _ => {}
+        }
+    }
+
+    /// The next connection to flush this turn.
+    pub(super) fn poll_transmit(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.lists.express.pop_front() {
+            if let Some(conn) = self.conn_mut(id)
+                && conn.flush == Flush::Express
+            {
+                conn.flush = Flush::Idle;
+                return Some(id);
+            }
+        }
+        while self.lists.bulk_left > 0 {
+            let Some((id, seq)) = self.lists.bulk.pop_front() else {
+                break;
+            };
+            if let Some(conn) = self.conn_mut(id)
+                && matches!(conn.flush, Flush::Bulk | Flush::BulkReply)
+                && conn.flush_seq == seq
+            {
+                conn.flush = Flush::Idle;
+                self.lists.bulk_left -= 1;
+                return Some(id);
+            }
+        }
+        if self.lists.bulk.is_empty() {
+            self.lists.backlog = 0;
+            self.resume.append(&mut self.lists.waiting);
+        }
+        None
+    }
+
+    /// The socket took `written` bytes of a connection's queue.
+    pub fn advance(&mut self, id: ConnId, written: usize) {
+        let tick = self.tick();
+        let Some(conn) = live(&mut self.conns, id) else {
+            return;
+        };
+        let before = conn.outbound.cost();
+        conn.outbound.advance(written, &mut self.spares);
+        let after = conn.outbound.cost();
+        self.queued_bytes -= before - after;
+        self.stats.sent_bytes += written as u64;
+        if !matches!(conn.phase, Phase::WebSocket(_)) {
+            conn.heard = tick;
+        }
+        if conn.input == InputState::Paused && after <= self.settings.max_queue / 2 {
+            self.resume.push_back(id);
+        }
+        if after == 0 {
+            self.drained(id);
+        }
+    }
+
+    /// The socket takes no more for now.
+    pub fn set_blocked(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn_mut(id) {
+            conn.blocked = true;
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub(super) fn handle_writable(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn_mut(id)
+            && std::mem::take(&mut conn.blocked)
+            && !conn.outbound.is_empty()
+        {
+            self.enlist(id, Flush::Express);
+        }
+    }
+
+    /// Gives the next turn its share of bulk flushing.
+    pub(super) fn renew_bulk(&mut self) {
+        self.lists.bulk_left = BULK_PER_TURN;
+    }
+}

@@ -1,0 +1,543 @@
+//! Who is online: app → user → connections. Knows slab keys and names only, never bytes or
+//! sockets. Delivery continues in [`crate::proto::outbound`].
+//!
+//! A name is stored once per connection. Members of one name form a ring through the slab keys;
+//! one of them stands for the name in the app's hash table (look-up) and name index (prefixes).
+//! Arrival order, which `getUsers` and `*` follow, is a tree by a stamp given at the first init.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::ops::Bound;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use slab::Slab;
+
+use crate::limits::PATTERN_BYTES_MAX;
+use crate::proto::pattern::Pattern;
+use crate::state::names::NameIndex;
+
+/// Who a push is for: patterns, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spec<'a> {
+    /// A comma list.
+    Text(Cow<'a, str>),
+    /// A JSON list; a comma in an item is a comma.
+    List(Vec<String>),
+}
+
+impl Spec<'_> {
+    /// The pattern at `at` (0 to begin with), which is moved behind it; `None` behind the last.
+    fn next(&self, at: &mut usize) -> Option<&str> {
+        match self {
+            Spec::List(items) => {
+                let item = items.get(*at)?;
+                *at += 1;
+                Some(item)
+            }
+            Spec::Text(text) => {
+                let rest = text.get(*at..)?;
+                let len = memchr::memchr(b',', rest.as_bytes()).unwrap_or(rest.len());
+                *at += len + 1;
+                Some(&rest[..len])
+            }
+        }
+    }
+
+    fn is_single(&self) -> bool {
+        match self {
+            Spec::List(items) => items.len() < 2,
+            Spec::Text(text) => memchr::memchr(b',', text.as_bytes()).is_none(),
+        }
+    }
+
+    /// The specification as given, for logs and handlers.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Spec::Text(text) => Cow::Borrowed(text),
+            Spec::List(items) => Cow::Owned(items.join(",")),
+        }
+    }
+
+    /// The same, owning its text.
+    pub fn into_owned(self) -> Spec<'static> {
+        match self {
+            Spec::Text(text) => Spec::Text(Cow::Owned(text.into_owned())),
+            Spec::List(items) => Spec::List(items),
+        }
+    }
+}
+
+/// How far a selection has come; a new one begins with the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Where the next pattern begins.
+    at: usize,
+    /// Within a pattern that is walked: its start, and the last name looked at.
+    within: Option<(usize, Box<str>)>,
+}
+
+/// A pattern longer than [`PATTERN_BYTES_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PatternTooLong;
+
+#[derive(Debug)]
+struct Member {
+    user: Box<str>,
+    stamp: u64,
+    app: u32,
+    /// Ring of the members of one name.
+    next: u32,
+    previous: u32,
+    /// Serial of the last push of several patterns that selected it.
+    mark: u32,
+    numeric: bool,
+}
+
+#[derive(Debug)]
+struct App {
+    name: Box<str>,
+    /// One key per name.
+    by_name: HashTable<u32>,
+    names: NameIndex,
+    arrivals: BTreeMap<u64, u32>,
+}
+
+/// All members of all apps. A member is the slab key of a connection.
+#[derive(Debug, Default)]
+pub struct Hub {
+    members: Vec<Option<Member>>,
+    apps: Slab<App>,
+    app_by_name: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    stamps: u64,
+    serial: u32,
+}
+
+impl Hub {
+    /// Puts `key` under `app` as `user`; again moves it, and it keeps its place among arrivals.
+    /// `numeric` remembers that the name came as a JSON number.
+    pub fn join(&mut self, key: u32, app: &str, user: &str, numeric: bool) {
+        let stamp = match self.remove(key) {
+            Some(stamp) => stamp,
+            None => {
+                self.stamps += 1;
+                self.stamps
+            }
+        };
+        let app = self.app_key(app);
+        let index = key as usize;
+        if self.members.len() <= index {
+            self.members.resize_with(index + 1, || None);
+        }
+        self.members[index] = Some(Member {
+            user: user.into(),
+            stamp,
+            app,
+            next: key,
+            previous: key,
+            mark: 0,
+            numeric,
+        });
+        let Hub { members, apps, hasher, .. } = self;
+        let app = &mut apps[app as usize];
+        app.arrivals.insert(stamp, key);
+        let hash = hasher.hash_one(user);
+        match app.by_name.find(hash, |&k| name_of(members, k) == user) {
+            Some(&first) => link_before(members, first, key),
+            None => {
+                app.by_name
+                    .insert_unique(hash, key, |&k| hasher.hash_one(name_of(members, k)));
+                app.names.insert(key, user, |k| name_of(members, k));
+            }
+        }
+    }
+
+    /// Takes `key` out; nothing when it is not a member.
+    pub fn leave(&mut self, key: u32) {
+        self.remove(key);
+    }
+
+    /// The app and user of a member.
+    pub fn member(&self, key: u32) -> Option<(&str, &str)> {
+        let member = self.members.get(key as usize)?.as_ref()?;
+        Some((&self.apps[member.app as usize].name, &member.user))
+    }
+
+    /// How many members an app has.
+    pub fn count(&self, app: &str) -> usize {
+        self.find_app(app)
+            .map_or(0, |app| self.apps[app as usize].arrivals.len())
+    }
+
+    /// The users of an app in order of arrival, one entry per connection: stamp, name and whether
+    /// it came as a number. Begins behind the stamp `after` (0: at the first).
+    pub fn users(&self, app: &str, after: u64) -> impl Iterator<Item = (u64, &str, bool)> {
+        self.find_app(app)
+            .map(|app| &self.apps[app as usize].arrivals)
+            .into_iter()
+            .flat_map(move |arrivals| arrivals.range((Bound::Excluded(after), Bound::Unbounded)))
+            .filter_map(|(&stamp, &key)| {
+                let member = self.members[key as usize].as_ref()?;
+                Some((stamp, &*member.user, member.numeric))
+            })
+    }
+
+    /// Appends to `out` the members of `app` that `spec` selects, each once per call. Every
+    /// look-up and every name tried takes from `budget`; `Ok(false)` says that it ran out before the
+    /// end and that `cursor` remembers where to go on.
+    pub fn select(
+        &mut self,
+        app: &str,
+        spec: &Spec<'_>,
+        cursor: &mut Cursor,
+        budget: &mut u32,
+        out: &mut Vec<u32>,
+    ) -> Result<bool, PatternTooLong> {
+        let Some(app) = self.find_app(app) else {
+            return Ok(true);
+        };
+        let mark = if spec.is_single() { None } else { Some(self.next_serial()) };
+        loop {
+            if *budget == 0 {
+                return Ok(false);
+            }
+            *budget -= 1;
+            let start = cursor.at;
+            let Some(pattern) = spec.next(&mut cursor.at) else {
+                return Ok(true);
+            };
+            if pattern.len() > PATTERN_BYTES_MAX {
+                return Err(PatternTooLong);
+            }
+            let after = match cursor.within.take() {
+                Some((begun, name)) if begun == start => Some(name),
+                _ => None,
+            };
+            if let Some(last) = self.select_one(app, pattern, after.as_deref(), mark, budget, out) {
+                cursor.at = start;
+                cursor.within = Some((start, last));
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Selects by one pattern, names behind `after` only; gives the last name tried where the
+    /// budget ran out.
+    fn select_one(
+        &mut self,
+        app: u32,
+        pattern: &str,
+        after: Option<&str>,
+        mark: Option<u32>,
+        budget: &mut u32,
+        out: &mut Vec<u32>,
+    ) -> Option<Box<str>> {
+        let Hub { members, apps, hasher, .. } = self;
+        let app = &apps[app as usize];
+        let begin = out.len();
+        let mut stopped = None;
+        match Pattern::new(pattern) {
+            Pattern::Literal(name) => {
+                let hash = hasher.hash_one(&*name);
+                if let Some(&first) = app.by_name.find(hash, |&k| name_of(members, k) == name) {
+                    push_ring(members, first, out);
+                }
+            }
+            Pattern::Any => out.extend(app.arrivals.values().copied()),
+            glob => {
+                let prefix = match &glob {
+                    Pattern::Glob { prefix, .. } => prefix.as_ref(),
+                    _ => "",
+                };
+                let from = after.unwrap_or(prefix);
+                for first in app.names.range_from(from, after.is_some(), |k| name_of(members, k)) {
+                    let name = name_of(members, first);
+                    if !name.starts_with(prefix) {
+                        break;
+                    }
+                    if glob.matches(name) {
+                        push_ring(members, first, out);
+                    }
+                    *budget = budget.saturating_sub(match_cost(pattern, name));
+                    if *budget == 0 {
+                        stopped = Some(name.into());
+                        break;
+                    }
+                }
+            }
+        }
+        // A walk costs too, however little per member: `*,*,*` must not be free.
+        *budget = budget.saturating_sub(((out.len() - begin) / 16) as u32);
+        if let Some(mark) = mark {
+            let mut kept = begin;
+            for i in begin..out.len() {
+                let key = out[i];
+                if let Some(member) = &mut members[key as usize]
+                    && member.mark != mark
+                {
+                    member.mark = mark;
+                    out[kept] = key;
+                    kept += 1;
+                }
+            }
+            out.truncate(kept);
+        }
+        stopped
+    }
+
+    fn next_serial(&mut self) -> u32 {
+        self.serial = self.serial.wrapping_add(1);
+        if self.serial == 0 {
+            for member in self.members.iter_mut().flatten() {
+                member.mark = 0;
+            }
+            self.serial = 1;
+        }
+        self.serial
+    }
+
+    fn find_app(&self, name: &str) -> Option<u32> {
+        let hash = self.hasher.hash_one(name);
+        self.app_by_name
+            .find(hash, |&app| *self.apps[app as usize].name == *name)
+            .copied()
+    }
+
+    fn app_key(&mut self, name: &str) -> u32 {
+        if let Some(app) = self.find_app(name) {
+            return app;
+        }
+        let app = self.apps.insert(App {
+            name: name.into(),
+            by_name: HashTable::new(),
+            names: NameIndex::default(),
+            arrivals: BTreeMap::new(),
+        }) as u32;
+        let Hub { apps, app_by_name, hasher, .. } = self;
+        app_by_name.insert_unique(hasher.hash_one(name), app, |&k| {
+            hasher.hash_one(&*apps[k as usize].name)
+        });
+        app
+    }
+
+    /// Unlinks a member everywhere and gives its stamp.
+    fn remove(&mut self, key: u32) -> Option<u64> {
+        let Hub { members, apps, app_by_name, hasher, .. } = self;
+        let member = members.get(key as usize)?.as_ref()?;
+        let (app_key, stamp, next, previous) =
+            (member.app, member.stamp, member.next, member.previous);
+        let app = &mut apps[app_key as usize];
+        app.arrivals.remove(&stamp);
+        let name = name_of(members, key);
+        let entry = app
+            .by_name
+            .find_entry(hasher.hash_one(name), |&k| name_of(members, k) == name);
+        if let Ok(mut entry) = entry
+            && *entry.get() == key
+        {
+            if next == key {
+                entry.remove();
+                app.names.remove(name, |k| name_of(members, k));
+            } else {
+                *entry.get_mut() = next;
+                app.names.replace(next, name, |k| name_of(members, k));
+            }
+        }
+        if let Some(previous) = &mut members[previous as usize] {
+            previous.next = next;
+        }
+        if let Some(next) = &mut members[next as usize] {
+            next.previous = previous;
+        }
+        members[key as usize] = None;
+        if app.arrivals.is_empty() {
+            let hash = hasher.hash_one(&*app.name);
+            if let Ok(entry) = app_by_name.find_entry(hash, |&k| k == app_key) {
+                entry.remove();
+            }
+            apps.remove(app_key as usize);
+        }
+        Some(stamp)
+    }
+
+    /// Checks that table, index, tree and rings tell the same story; for simulations.
+    #[cfg(any(test, fuzzing))]
+    pub fn check(&self) {
+        let mut seen = 0;
+        for (app_key, app) in &self.apps {
+            assert!(!app.arrivals.is_empty(), "an empty app stayed");
+            let names: Vec<u32> =
+                app.names.range_from("", false, |k| name_of(&self.members, k)).collect();
+            assert_eq!(names.len(), app.by_name.len());
+            let mut ringed = 0;
+            for first in names {
+                let name = name_of(&self.members, first);
+                let hash = self.hasher.hash_one(name);
+                let found = app.by_name.find(hash, |&k| name_of(&self.members, k) == name);
+                assert_eq!(found, Some(&first), "table and index disagree about {name:?}");
+                let mut ring = Vec::new();
+                push_ring(&self.members, first, &mut ring);
+                for key in ring {
+                    let member = self.members[key as usize].as_ref().expect("ringed members exist");
+                    assert_eq!((member.app, &*member.user), (app_key as u32, name));
+                    assert_eq!(app.arrivals.get(&member.stamp), Some(&key));
+                    ringed += 1;
+                }
+            }
+            assert_eq!(ringed, app.arrivals.len());
+            seen += ringed;
+        }
+        assert_eq!(seen, self.members.iter().flatten().count());
+        assert_eq!(self.apps.len(), self.app_by_name.len());
+    }
+}
+
+/// The work of trying one name, in units of about a look-up.
+fn match_cost(pattern: &str, name: &str) -> u32 {
+    1 + (pattern.len() * name.len() / 256) as u32
+}
+
+fn name_of(members: &[Option<Member>], key: u32) -> &str {
+    match members.get(key as usize) {
+        Some(Some(member)) => &member.user,
+        _ => "",
+    }
+}
+
+/// Links `key` into the ring of `first`, as its last.
+fn link_before(members: &mut [Option<Member>], first: u32, key: u32) {
+    let Some(last) = members[first as usize].as_mut().map(|m| std::mem::replace(&mut m.previous, key)) else {
+        return;
+    };
+    if let Some(member) = &mut members[last as usize] {
+        member.next = key;
+    }
+    if let Some(member) = &mut members[key as usize] {
+        (member.next, member.previous) = (first, last);
+    }
+}
+
+fn push_ring(members: &[Option<Member>], first: u32, out: &mut Vec<u32>) {
+    let mut key = first;
+    while let Some(Some(member)) = members.get(key as usize) {
+        out.push(key);
+        key = member.next;
+        if key == first {
+            break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn select(hub: &mut Hub, app: &str, spec: &str) -> Vec<u32> {
+        let (mut cursor, mut out) = (Cursor::default(), Vec::new());
+        let spec = Spec::Text(spec.into());
+        while !hub.select(app, &spec, &mut cursor, &mut 3, &mut out).expect("short patterns") {}
+        out.sort_unstable();
+        out.dedup();
+        out
+    }
+
+    fn names(hub: &Hub, app: &str) -> Vec<String> {
+        hub.users(app, 0).map(|(_, user, _)| user.to_owned()).collect()
+    }
+
+    #[test]
+    fn patterns_select_their_members() {
+        let mut hub = Hub::default();
+        for (key, user) in ["u1", "u2", "group1/1", "group1/2", "u1", "", "group10"].iter().enumerate() {
+            hub.join(key as u32, "a", user, false);
+        }
+        hub.join(9, "b", "u1", false);
+        hub.check();
+        for (spec, want) in [
+            ("u1", &[0, 4][..]),
+            ("u2,u1", &[0, 1, 4]),
+            ("u1,u*", &[0, 1, 4]),
+            ("*", &[0, 1, 2, 3, 4, 5, 6]),
+            ("group1/*", &[2, 3]),
+            ("g*1", &[2]),
+            ("?[!2]", &[0, 4]),
+            ("", &[5]),
+            ("nobody", &[]),
+            ("u2,,", &[1, 5]),
+        ] {
+            assert_eq!(select(&mut hub, "a", spec), want, "{spec:?}");
+        }
+        assert_eq!(select(&mut hub, "none", "*"), &[] as &[u32]);
+        let one = Spec::List(vec!["u1,u2".into(), "u2".into()]);
+        let mut out = Vec::new();
+        assert_eq!(hub.select("a", &one, &mut Cursor::default(), &mut 99, &mut out), Ok(true));
+        assert_eq!(out, [1]);
+        let long = Spec::Text("x".repeat(PATTERN_BYTES_MAX + 1).into());
+        assert!(hub.select("a", &long, &mut Cursor::default(), &mut 99, &mut out).is_err());
+    }
+
+    #[test]
+    fn a_member_that_moves_keeps_its_place() {
+        let mut hub = Hub::default();
+        hub.join(0, "a", "x", false);
+        hub.join(1, "a", "y", false);
+        hub.join(0, "a", "z", false);
+        assert_eq!(names(&hub, "a"), ["z", "y"]);
+        hub.join(2, "b", "late", false);
+        hub.join(0, "b", "z", true);
+        assert_eq!(names(&hub, "b"), ["z", "late"]);
+        assert_eq!(names(&hub, "a"), ["y"]);
+        hub.leave(1);
+        assert_eq!((hub.count("a"), hub.member(1)), (0, None));
+        assert_eq!(hub.member(0), Some(("b", "z")));
+        hub.check();
+    }
+
+    #[test]
+    fn random_joins_and_leaves_agree_with_a_model() {
+        let (mut hub, mut model) = (Hub::default(), BTreeMap::<u32, (String, String)>::new());
+        let mut seed = 7u64;
+        let mut next = |n: u64| {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 33) % n
+        };
+        for step in 0..5_000 {
+            let key = next(300) as u32;
+            if next(3) == 0 {
+                hub.leave(key);
+                model.remove(&key);
+            } else {
+                let (app, user) = (format!("a{}", next(3)), format!("g{}/{}", next(4), next(40)));
+                hub.join(key, &app, &user, false);
+                model.insert(key, (app, user));
+            }
+            if step % 50 == 0 {
+                hub.check();
+                for spec in ["*", "g1/*", "g2/7", "g?/1*", "g1/1,g1/*"] {
+                    let want: Vec<u32> = model
+                        .iter()
+                        .filter(|(_, (app, user))| {
+                            app == "a1" && spec.split(',').any(|p| Pattern::new(p).matches(user))
+                        })
+                        .map(|(&k, _)| k)
+                        .collect();
+                    assert_eq!(select(&mut hub, "a1", spec), want, "step {step}, {spec}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_found_without_a_walk() {
+        let mut hub = Hub::default();
+        for key in 0..100_000 {
+            hub.join(key, "a", &format!("u{key}"), false);
+        }
+        for (spec, budget) in [("u77777", 2), ("u7777*", 13), ("u1,u2,u3", 4)] {
+            let spec = Spec::Text(spec.into());
+            let (mut left, mut out) = (budget, Vec::new());
+            assert_eq!(hub.select("a", &spec, &mut Cursor::default(), &mut left, &mut out), Ok(true));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Counters, and `stat`, which shows them under Swoole's names where those mean something.
+
+use serde_json::{Map, Value};
+
+use crate::call::answer::Data;
+use crate::ids::Now;
+use crate::state::connection::Phase;
+use crate::state::server::Server;
+
+/// What was counted since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    start_unix_s: u64,
+    start_text: String,
+    /// Connections taken.
+    pub accepted: u64,
+    /// Connections closed.
+    pub closed: u64,
+    /// Connections refused: too many.
+    pub refused: u64,
+    /// Complete requests.
+    pub requests: u64,
+    /// Requests refused for how they were made.
+    pub requests_refused: u64,
+    /// Responses.
+    pub responses: u64,
+    /// Calls that failed.
+    pub calls_failed: u64,
+    /// Upgrades to WebSocket.
+    pub upgrades: u64,
+    /// Messages received over WebSocket.
+    pub messages: u64,
+    /// Messages that a full queue did not take.
+    pub dropped: u64,
+    /// Connections closed because their queue was full.
+    pub slow_closed: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Log lines that found the log queue full.
+    pub log_dropped: u64,
+}
+
+impl Stats {
+    /// All zero; `start_text` is the start in local time.
+    pub fn new(now: Now, start_text: &str) -> Self {
+        Stats { start_unix_s: now.unix_ms / 1_000, start_text: start_text.to_owned(), ..Stats::default() }
+    }
+}
+
+impl<S> Server<S> {
+    /// The answer of `stat`.
+    pub(super) fn stat(&mut self) -> Data {
+        let present = self.log_time.text(self.now.unix_ms).to_owned();
+        let waiting = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| conn.parked.is_some() || matches!(conn.phase, Phase::Poll(_)))
+            .count();
+        let stats = &self.stats;
+        let mut map = Map::new();
+        let mut put = |name: &str, value: Value| map.insert(name.to_owned(), value);
+        put("start_time", stats.start_unix_s.into());
+        put("connection_num", self.conns.len().into());
+        put("accept_count", stats.accepted.into());
+        put("close_count", stats.closed.into());
+        put("abort_count", stats.refused.into());
+        put("request_count", (stats.requests + stats.messages).into());
+        put("response_count", stats.responses.into());
+        put("worker_num", self.settings.workers.into());
+        put("worker_request_count", stats.requests.into());
+        put("total_recv_bytes", stats.received_bytes.into());
+        put("total_send_bytes", stats.sent_bytes.into());
+        put("coroutine_num", waiting.into());
+        put("jdserver_start_time", stats.start_text.clone().into());
+        put("jdserver_tm", present.into());
+        put("jdserver_timer_cnt", 0.into());
+        put("dropped_messages", stats.dropped.into());
+        put("slow_closed", stats.slow_closed.into());
+        put("queued_bytes", self.queued_bytes.into());
+        put("held_bytes", self.held_bytes.into());
+        put("log_dropped", stats.log_dropped.into());
+        Data::Json(Value::Object(map))
+    }
+}

@@ -1,0 +1,288 @@
+//! WebSocket connections: init, push, everything else answers OK (contract 2); pings, closes,
+//! `/echo`. Frames are read in [`crate::proto::websocket`].
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Deserializer;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use crate::call::answer::{Answer, Data};
+use crate::ids::ConnId;
+use crate::limits::{LOG_TEXT_BYTES_MAX, NAME_BYTES_MAX};
+use crate::proto::json;
+use crate::proto::logtext::log_text;
+use crate::proto::websocket::{self as codec, Event};
+use crate::state::calls::Progress;
+use crate::state::connection::{Phase, ReplyAs, WebSocket};
+use crate::state::hub::Spec;
+use crate::state::server::{Server, live, log_name};
+
+/// The members of a message that mean something; absent and null are the same.
+#[derive(Debug, Default)]
+struct Message {
+    ac: Option<Value>,
+    app: Option<Value>,
+    user: Option<Value>,
+    msg: Option<Value>,
+}
+
+impl<S> Server<S> {
+    /// Uses one event from the front of `data`; `None` when the rest is kept by the decoder.
+    pub(super) fn process_websocket(&mut self, id: ConnId, data: &mut [u8]) -> Option<usize> {
+        let bytes_max = self.settings.max_body;
+        let second = (self.now.mono_ms / 1_000) as u32;
+        let conn = live(&mut self.conns, id)?;
+        let Phase::WebSocket(ws) = &mut conn.phase else {
+            return None;
+        };
+        let echo = ws.echo;
+        // The decoder is moved out for the event, which may borrow from it.
+        let mut decoder = std::mem::take(&mut ws.decoder);
+        let deflate = ws.deflate.then_some(&mut self.deflate);
+        let whole = data.len();
+        let used = match decoder.poll_event(data, bytes_max, deflate) {
+            Ok((used, event)) => {
+                match event {
+                    Some(Event::Text(_) | Event::Binary(_)) if !self.may_speak(id, second) => {
+                        self.close_websocket(id, 1008, "too many messages per second");
+                    }
+                    Some(Event::Text(text)) if echo => self.send_reply(id, codec::text_frame(text.as_bytes()), false),
+                    Some(Event::Text(text)) => self.handle_text(id, &text),
+                    Some(Event::Binary(bytes)) if echo => self.send_reply(id, codec::binary_frame(&bytes), false),
+                    Some(Event::Binary(bytes)) => match std::str::from_utf8(&bytes) {
+                        Ok(text) => self.handle_text(id, text),
+                        Err(_) => self.close_websocket(id, 1007, "bad data format"),
+                    },
+                    Some(Event::Ping(payload)) => self.send_reply(id, codec::pong_frame(payload), false),
+                    Some(Event::Close(code, _)) => self.answer_close(id, code),
+                    Some(Event::Pong) | None => {}
+                }
+                used
+            }
+            Err(violation) => {
+                self.close_websocket(id, violation.code, violation.reason);
+                whole
+            }
+        };
+        if let Some(Phase::WebSocket(ws)) = live(&mut self.conns, id).map(|conn| &mut conn.phase) {
+            ws.decoder = decoder;
+        }
+        Some(used)
+    }
+
+    /// Counts a message against the rate, where there is one.
+    fn may_speak(&mut self, id: ConnId, second: u32) -> bool {
+        let max_rate = self.settings.max_rate;
+        self.stats.messages += 1;
+        if max_rate == 0 {
+            return true;
+        }
+        let Some(Phase::WebSocket(ws)) = live(&mut self.conns, id).map(|conn| &mut conn.phase) else {
+            return false;
+        };
+        if ws.rate_second != second {
+            (ws.rate_second, ws.rate) = (second, 0);
+        }
+        ws.rate += 1;
+        ws.rate <= max_rate
+    }
+
+    fn handle_text(&mut self, id: ConnId, text: &str) {
+        self.wide = false;
+        if self.settings.log_ws {
+            self.log_message(id, text);
+        }
+        let Some(message) = Message::parse(text) else {
+            let reply = format!("*** require json data. but recv: {text}");
+            self.send_text(id, &reply);
+            return self.close_websocket(id, 1007, "bad data format");
+        };
+        let ac = match &message.ac {
+            Some(Value::String(ac)) => ac.as_str(),
+            _ => "",
+        };
+        if ac == "init" {
+            return self.init(id, &message);
+        }
+        if self.hub.member(id.key).is_none() {
+            self.send_text(id, "*** error: require init");
+            return self.close_websocket(id, 1000, "");
+        }
+        if ac == "push" {
+            return self.push_message(id, message);
+        }
+        self.send_reply(id, Bytes::from_static(OK_FRAME), false);
+    }
+
+    fn init(&mut self, id: ConnId, message: &Message) {
+        let (app, user) = match (name_in(&message.app, "app"), name_in(&message.user, "user")) {
+            (Err(text), _) | (_, Err(text)) => return self.send_text(id, &text),
+            (Ok(app), Ok(user)) => (app, user),
+        };
+        let numeric = matches!(message.user, Some(Value::Number(_)));
+        self.hub.join(id.key, &app, &user, numeric);
+        let text = format!("[app {}] add user: {} #{}", log_name(&app), log_name(&user), id.generation);
+        self.log(&text);
+        self.send_reply(id, Bytes::from_static(OK_FRAME), false);
+    }
+
+    fn push_message(&mut self, id: ConnId, message: Message) {
+        let app = match name_in(&message.app, "app") {
+            Ok(app) => app,
+            Err(text) => return self.send_text(id, &text),
+        };
+        let spec = match &message.user {
+            None => return self.send_text(id, "*** error: require param `user`"),
+            Some(Value::String(text)) => Spec::Text(Cow::Borrowed(text)),
+            Some(Value::Array(items)) => Spec::List(items.iter().map(json::to_text).collect()),
+            Some(other) => Spec::Text(Cow::Owned(json::to_text(other))),
+        };
+        let text = match message.msg {
+            None => return self.send_text(id, "*** error: require param `msg`"),
+            Some(Value::String(text)) => text,
+            Some(other) => json::to_text(&other),
+        };
+        if self.settings.log_ws
+            && let Some((_, user)) = self.hub.member(id.key)
+        {
+            let (to, by) = (spec.text(), log_name(user));
+            let line = format!("[app {}] push to {} by {by} #{}: {}", log_name(&app), log_name(&to), id.generation, log_text(&text, LOG_TEXT_BYTES_MAX));
+            self.log(&line);
+        }
+        match self.push_from_websocket(&app, spec, Cow::Owned(text)) {
+            Progress::Done(answer) => self.answer_push(id, answer),
+            Progress::Wait(work, wait) => self.park(id, work, wait, ReplyAs::WebSocket),
+        }
+    }
+
+    /// Answers a push that came over a WebSocket: its count as text.
+    pub(super) fn answer_push(&mut self, id: ConnId, answer: Answer) {
+        let wide = self.wide;
+        let text = match answer {
+            Ok(Data::Count(count)) => count.to_string(),
+            Ok(data) => json::to_text(&data.into_value()),
+            Err(error) => format!("*** error: {}", error.detail),
+        };
+        self.send_reply(id, codec::text_frame(text.as_bytes()), wide);
+    }
+
+    fn send_text(&mut self, id: ConnId, text: &str) {
+        self.send_reply(id, codec::text_frame(text.as_bytes()), false);
+    }
+
+    fn log_message(&mut self, id: ConnId, text: &str) {
+        let text = log_text(text, LOG_TEXT_BYTES_MAX);
+        let line = match self.hub.member(id.key) {
+            Some((app, user)) => {
+                format!("[app {}] recv from {} #{}: {text}", log_name(app), log_name(user), id.generation)
+            }
+            None => format!("recv init from #{}: {text}", id.generation),
+        };
+        self.log(&line);
+    }
+
+    /// Says why, and closes from our side.
+    pub(super) fn close_websocket(&mut self, id: ConnId, code: u16, reason: &str) {
+        self.send_reply(id, codec::close_frame(code, reason), false);
+        self.linger(id);
+    }
+
+    /// Answers the peer's close with its own code.
+    fn answer_close(&mut self, id: ConnId, code: u16) {
+        self.send_reply(id, codec::close_frame(code, ""), false);
+        self.linger(id);
+    }
+}
+
+const OK_FRAME: &[u8] = b"\x81\x02OK";
+
+/// An app's or user's name: a string or a number.
+fn name_in<'m>(value: &'m Option<Value>, param: &str) -> Result<Cow<'m, str>, String> {
+    let name = match value {
+        None => return Err(format!("*** error: require param `{param}`")),
+        Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
+        Some(Value::Number(number)) => Cow::Owned(json::to_text(&Value::Number(number.clone()))),
+        Some(_) => return Err(format!("*** error: param `{param}` must be a string or a number")),
+    };
+    if name.len() > NAME_BYTES_MAX {
+        return Err(format!("*** error: param `{param}` is longer than {NAME_BYTES_MAX} bytes"));
+    }
+    Ok(name)
+}
+
+impl Message {
+    /// A JSON object's members that matter; an array has none; `None` for anything else.
+    fn parse(text: &str) -> Option<Message> {
+        // With arbitrary_precision a bare number visits as a map: only the bracket tells.
+        if !text.trim_start().starts_with(['{', '[']) {
+            return None;
+        }
+        let mut parser = serde_json::Deserializer::from_str(text);
+        let message = (&mut parser).deserialize_any(MessageVisitor).ok()?;
+        parser.end().ok()?;
+        Some(message)
+    }
+}
+
+struct MessageVisitor;
+
+impl<'de> Visitor<'de> for MessageVisitor {
+    type Value = Message;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or a list")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Message, A::Error> {
+        let mut message = Message::default();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            let slot = match key.as_ref() {
+                "ac" => &mut message.ac,
+                "app" => &mut message.app,
+                "user" => &mut message.user,
+                "msg" => &mut message.msg,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *slot = Some(map.next_value::<Value>()?).filter(|value| !value.is_null());
+        }
+        Ok(message)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Message, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Message::default())
+    }
+}
+
+/// Kept beside the field it bounds: an idle WebSocket must stay small.
+const _: () = assert!(size_of::<WebSocket>() <= 32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, want: Option<(Option<&str>, Option<&str>)>) {
+        let got = Message::parse(text).map(|m| (m.ac.map(|v| json::to_text(&v)), m.msg.map(|v| json::to_text(&v))));
+        assert_eq!(got, want.map(|(ac, msg)| (ac.map(str::to_owned), msg.map(str::to_owned))), "{text:?}");
+    }
+
+    #[test]
+    fn messages_are_objects_or_lists() {
+        check(r#"{"ac":"push","msg":{"b":1,"a":2},"x":[1,{}]}"#, Some((Some("push"), Some(r#"{"b":1,"a":2}"#))));
+        check(r#" {"ac":"a","ac":"b"} "#, Some((Some("b"), None)));
+        check(r#"{"msg":null}"#, Some((None, None)));
+        check(r#"{"msg":12345678901234567890123}"#, Some((None, Some("12345678901234567890123"))));
+        check("[]", Some((None, None)));
+        check(r#"[1,"a",{"ac":"push"}]"#, Some((None, None)));
+        for bad in ["", "hello", "123", "-1.5", "\"s\"", "null", "true", "{", "{}x", "[1,]", "{\"ac\":}", "{'ac':1}"] {
+            check(bad, None);
+        }
+    }
+}
