@@ -133,7 +133,7 @@ fn all_interfaces_without_a_token_are_warned_of() {
 
 #[test]
 fn several_listeners() {
-    let server = Server::configured("listen = [\"127.0.0.1:0\", \"[::1]:0\"]\n");
+    let server = Server::setup().argument("--listen").argument("[::1]:0").start();
     assert_eq!(get(&server, "/getUsers?app=a"), "[0,[]]\n");
     let line = server.line(|line| line.starts_with("jdserver: serving on http://[::1]:"));
     let port = line
