@@ -115,3 +115,27 @@ pub const SCRATCH_BYTES_MAX: usize = 64 << 10;
 pub const SWEEP_PARTS: usize = 4;
 /// Time between parts of the sweep: a deadline is noticed within four of these.
 pub const SWEEP_MS: u64 = 250;
+/// Connections that wait to be accepted, per listener.
+pub const BACKLOG: i32 = 4_096;
+/// Messages on their way to the reactor (slots are allocated with the channel).
+pub const MAILBOX_MAX: usize = 1_024;
+/// Events taken from one poll.
+pub const EVENTS_PER_POLL: usize = 1_024;
+/// The reactor's one read buffer.
+pub const READ_BYTES: usize = 64 << 10;
+/// Reads from one connection before others have their turn.
+pub const READS_PER_TURN: usize = 4;
+/// Bytes written to one connection before others have their turn.
+pub const WRITE_BYTES_PER_TURN: usize = 512 << 10;
+/// Chunks in one `writev`.
+pub const WRITE_CHUNKS_MAX: usize = 64;
+/// Connections accepted in one turn per listener.
+pub const ACCEPTS_PER_TURN: usize = 256;
+/// When descriptors ran out: how long until accepting is tried again though none was closed.
+pub const ACCEPT_RETRY_MS: u64 = 500;
+/// Input kept behind a long poll; then its connection is not read until the poll is over.
+pub const POLL_INPUT_BYTES_MAX: usize = 64 << 10;
+/// Descriptors that are not for connections: logs, files being read, calls of URLs, the poll itself.
+pub const RESERVED_FILES: u64 = 128;
+/// At the end: how long the log's last lines and the workers' last jobs may take.
+pub const LOG_STOP_MS: u64 = 2_000;

@@ -1,1 +1,18 @@
-//! TBD
+//! The reactor: one thread that owns all sockets and lends their bytes to [`crate::state`].
+//! Never blocks but in `poll`, never touches a file beyond its own sockets, decides nothing.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`listener`] | sockets that accept: made, stale paths probed |
+//! | [`socket`] | sockets that talk: TCP or Unix behind one name |
+//! | [`mailbox`] | how other threads reach the reactor |
+//! | [`run`] | the loop |
+
+pub mod listener;
+pub mod mailbox;
+pub mod run;
+pub mod socket;
+
+pub use listener::Listener;
+pub use mailbox::Mailbox;
+pub use run::{Ports, Reactor};

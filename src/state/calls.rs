@@ -225,6 +225,9 @@ impl<S> Server<S> {
             };
             match self.settings.set_run_time(name, &text) {
                 Ok(true) => {
+                    if name == "conf_workers" {
+                        self.output(Output::Workers(self.settings.workers));
+                    }
                     let line = format!("conf: {}={}", log_text(name, 64), log_text(&text, LOG_TEXT_BYTES_MAX));
                     set.insert(name.to_owned(), Value::String(text.into_owned()));
                     self.log(&line);
@@ -290,6 +293,7 @@ impl<S> Server<S> {
                     self.log(&format!("reload: {name} changes with the next start"));
                 }
                 self.settings = new;
+                self.output(Output::Workers(self.settings.workers));
                 self.log("reload: done");
                 Ok(Data::Json(Value::Bool(true)))
             }

@@ -3,6 +3,7 @@
 //! [`super::delivery`].
 
 use crate::call::shape::Shape;
+use crate::limits::POLL_INPUT_BYTES_MAX;
 use crate::proto::body::BodyReader;
 use crate::proto::outbound::Outbound;
 use crate::proto::response::Persistence;
@@ -144,7 +145,9 @@ pub(super) enum ReplyAs {
 impl<S> Connection<S> {
     /// Whether more bytes would be used now.
     pub fn wants_bytes(&self) -> bool {
-        self.input == InputState::Open && self.parked.is_none()
+        self.input == InputState::Open
+            && self.parked.is_none()
+            && (self.carry.len() < POLL_INPUT_BYTES_MAX || !matches!(self.phase, Phase::Poll(_)))
     }
 
     /// Whether the peer closing its side ends everything (a long poll, a WebSocket).

@@ -283,6 +283,11 @@ impl<S> Server<S> {
         }
     }
 
+    /// The socket takes more, but others have waited long enough.
+    pub fn postpone(&mut self, id: ConnId) {
+        self.enlist(id, Flush::Bulk);
+    }
+
     /// The socket takes bytes again.
     pub(super) fn handle_writable(&mut self, id: ConnId) {
         if let Some(conn) = self.conn_mut(id)

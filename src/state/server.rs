@@ -66,13 +66,17 @@ pub enum Output<S> {
     Job(Job),
     /// For a log file.
     Log(LogLine),
+    /// The number of workers was changed.
+    Workers(usize),
 }
 
 /// What a server is made with.
 #[derive(Debug)]
 pub struct Setup {
-    /// All settings; `max_connections` already limited to what open files allow.
+    /// All settings.
     pub settings: Settings,
+    /// Connections that open files allow.
+    pub connections_max: usize,
     /// Whether files are looked for on disk before the pages in the binary.
     pub static_on_disk: bool,
     /// For times in logs and statistics.
@@ -88,6 +92,7 @@ pub struct Server<S> {
     pub(super) hub: Hub,
     pub(super) peers: Peers,
     pub(super) settings: Settings,
+    connections_max: usize,
     pub(super) static_on_disk: bool,
     pub(super) now: Now,
     pub(super) log_time: LogTime,
@@ -121,6 +126,7 @@ impl<S> Server<S> {
             hub: Hub::default(),
             peers: Peers::default(),
             settings: setup.settings,
+            connections_max: setup.connections_max,
             static_on_disk: setup.static_on_disk,
             now: setup.now,
             log_time,
@@ -160,10 +166,14 @@ impl<S> Server<S> {
     /// answered 503; `Err` gives the socket back when even that would be too many.
     pub fn accept(&mut self, io: S, address: Option<IpAddr>) -> Result<ConnId, S> {
         let per_address = self.settings.max_connections_per_address;
-        let full = self.conns.len() >= self.settings.max_connections
+        let max = match self.settings.max_connections {
+            0 => self.connections_max,
+            max => max.min(self.connections_max),
+        };
+        let full = self.conns.len() >= max
             || self.is_stopping()
             || (per_address > 0 && address.is_some() && self.peers.connections(address) as usize >= per_address);
-        if full && self.conns.len() >= self.settings.max_connections.saturating_add(REFUSALS_MAX) {
+        if full && self.conns.len() >= max.saturating_add(REFUSALS_MAX) {
             self.stats.refused += 1;
             return Err(io);
         }

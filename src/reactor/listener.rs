@@ -1,0 +1,115 @@
+//! Listening sockets. Made at start, so that what is wrong is told at start.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockAddr, Type};
+
+use crate::limits::BACKLOG;
+use crate::reactor::socket::Socket;
+use crate::settings::Listen;
+
+/// A socket that accepts.
+#[derive(Debug)]
+pub enum Listener {
+    /// On an address.
+    Tcp(TcpListener),
+    /// On a path, which goes when the listener does.
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Binds. The error says what to do about it.
+    pub fn bind(listen: &Listen) -> Result<Self, String> {
+        match listen {
+            Listen::Tcp(address) => bind_tcp(*address).map_err(|error| {
+                let remedy = match error.kind() {
+                    io::ErrorKind::AddrInUse => "; another program listens there, choose another port with -p",
+                    io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
+                    _ => "",
+                };
+                format!("cannot listen on {address}: {error}{remedy}")
+            }),
+            Listen::Unix(path) => bind_unix(Path::new(path)).map_err(|error| format!("cannot listen on unix:{path}: {error}")),
+        }
+    }
+
+    /// Where it listens, as a URL or `unix:PATH`.
+    pub fn place(&self) -> String {
+        match self {
+            Listener::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => format!("http://{address}/"),
+                Err(error) => format!("an unknown address ({error})"),
+            },
+            Listener::Unix(_, path) => format!("unix:{}", path.display()),
+        }
+    }
+
+    /// Takes the next connection and its address (`None` on a Unix socket).
+    pub fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                // Messages are small and written whole: waiting to fill a segment only delays them.
+                let _ = stream.set_nodelay(true);
+                Ok((Socket::Tcp(stream), Some(address.ip().to_canonical())))
+            }
+            Listener::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Socket::Unix(stream), None))
+            }
+        }
+    }
+
+    /// Registers for connections that come.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let source: &mut dyn Source = match self {
+            Listener::Tcp(listener) => listener,
+            Listener::Unix(listener, _) => listener,
+        };
+        registry.register(source, token, Interest::READABLE)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, path) = self {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // So that 0.0.0.0 and [::] can both be named.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(Listener::Tcp(TcpListener::from_std(socket.into())))
+}
+
+fn bind_unix(path: &Path) -> io::Result<Listener> {
+    if let Ok(metadata) = fs::symlink_metadata(path) {
+        if !metadata.file_type().is_socket() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there; name another path"));
+        }
+        if StdUnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens there"));
+        }
+        fs::remove_file(path)?;
+    }
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(Listener::Unix(UnixListener::from_std(socket.into()), path.to_owned()))
+}

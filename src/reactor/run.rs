@@ -1,0 +1,357 @@
+//! The loop: wait, hand in what happened, do what the server says. One turn fits a screen.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::event::Event;
+use mio::{Events, Poll, Token};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use crate::ids::{ConnId, Now};
+use crate::limits::{ACCEPTS_PER_TURN, ACCEPT_RETRY_MS, EVENTS_PER_POLL, READS_PER_TURN, READ_BYTES, WRITE_BYTES_PER_TURN, WRITE_CHUNKS_MAX};
+use crate::message::{Job, LogLine};
+use crate::reactor::listener::Listener;
+use crate::reactor::mailbox::{self, Inbox, Mailbox};
+use crate::reactor::socket::Socket;
+use crate::state::server::{Input, Output, Server};
+
+/// The ways out of the reactor, none of which may wait.
+pub struct Ports {
+    /// Hands a job to a worker, or gives it back.
+    pub submit: Box<dyn Fn(Job) -> Result<(), Job>>,
+    /// Hands a line to the disk thread; false when it was dropped.
+    pub log: Box<dyn Fn(LogLine) -> bool>,
+    /// SIGHUP: log files are to be opened anew.
+    pub reopen_logs: Box<dyn Fn()>,
+    /// `workers` was changed.
+    pub set_workers_max: Box<dyn Fn(usize)>,
+}
+
+/// The thread's state.
+pub struct Reactor {
+    poll: Poll,
+    listeners: Vec<Listener>,
+    signals: Signals,
+    inbox: Inbox,
+    ports: Ports,
+    server: Server<Socket>,
+    clock: Clock,
+    buffer: Box<[u8]>,
+    /// Connections to read though no edge will come.
+    ready: VecDeque<ConnId>,
+    /// Listeners that may have more to accept.
+    waiting: VecDeque<usize>,
+    /// Given up for a moment to tell a peer that descriptors ran out.
+    spare: Option<File>,
+    /// Descriptors ran out: no event will come for those who wait.
+    starved: bool,
+}
+
+/// The only clock of the reactor's side.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// A clock that starts now.
+    pub fn start() -> Self {
+        Clock(Instant::now())
+    }
+
+    /// The present.
+    pub fn now(self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { mono_ms: self.0.elapsed().as_millis() as u64, unix_ms: unix.as_millis() as u64 }
+    }
+}
+
+/// Tokens whose lower half is at least this are not connections.
+const SPECIAL: usize = 0xffff_ff00;
+const MAILBOX: Token = Token(SPECIAL);
+const SIGNALS: Token = Token(SPECIAL + 1);
+const LISTENERS: usize = SPECIAL + 2;
+const LISTENERS_MAX: usize = 0xffff_ffff - LISTENERS;
+
+fn token(id: ConnId) -> Token {
+    Token((id.generation as usize) << 32 | id.key as usize)
+}
+
+fn conn_id(token: Token) -> ConnId {
+    ConnId { key: token.0 as u32, generation: (token.0 >> 32) as u32 }
+}
+
+impl Reactor {
+    /// Makes the poll, its mailbox and its signals, and registers the listeners. `make` makes the server and the
+    /// ways out, given the way in.
+    pub fn new(
+        mut listeners: Vec<Listener>,
+        clock: Clock,
+        make: impl FnOnce(Mailbox) -> (Server<Socket>, Ports),
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let (mailbox, inbox) = mailbox::mailbox(poll.registry(), MAILBOX)?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
+        for (at, listener) in listeners.iter_mut().take(LISTENERS_MAX).enumerate() {
+            listener.register(poll.registry(), Token(LISTENERS + at))?;
+        }
+        let (server, ports) = make(mailbox);
+        Ok(Reactor {
+            poll,
+            listeners,
+            signals,
+            inbox,
+            ports,
+            server,
+            clock,
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            ready: VecDeque::new(),
+            waiting: VecDeque::new(),
+            spare: File::open("/dev/null").ok(),
+            starved: false,
+        })
+    }
+
+    /// Runs until an ordered stop is complete. Error: `poll` itself failed, which no input can cause.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_PER_POLL);
+        while !self.server.is_stopped() {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => self.turn(&events),
+            }
+        }
+        Ok(())
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || !self.waiting.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let retry_ms = self.starved.then_some(ACCEPT_RETRY_MS);
+        let due_ms = self.server.poll_timeout();
+        let due_ms = due_ms.map(|due_ms| due_ms.saturating_sub(self.clock.now().mono_ms));
+        due_ms.into_iter().chain(retry_ms).min().map(Duration::from_millis)
+    }
+
+    fn turn(&mut self, events: &Events) {
+        self.server.begin_turn(self.clock.now());
+        for event in events {
+            self.handle_event(event);
+        }
+        for _ in 0..self.ready.len() {
+            if let Some(id) = self.ready.pop_front() {
+                self.read(id, false);
+            }
+        }
+        self.inbox.clear();
+        while let Some(done) = self.inbox.poll() {
+            self.server.handle(Input::JobDone(done));
+        }
+        self.accept_waiting();
+        while let Some(output) = self.server.poll_output() {
+            self.perform(output);
+        }
+    }
+
+    fn handle_event(&mut self, event: &Event) {
+        match event.token() {
+            MAILBOX => {}
+            SIGNALS => self.handle_signals(),
+            Token(special) if special & 0xffff_ffff >= LISTENERS => self.waiting.push_back(special - LISTENERS),
+            token => {
+                let id = conn_id(token);
+                if event.is_writable() {
+                    self.server.handle(Input::Writable(id));
+                }
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    self.read(id, event.is_read_closed() || event.is_error());
+                }
+            }
+        }
+    }
+
+    fn handle_signals(&mut self) {
+        let pending: Vec<i32> = self.signals.pending().collect();
+        for signal in pending {
+            match signal {
+                SIGHUP => {
+                    (self.ports.reopen_logs)();
+                    self.server.handle(Input::Reload);
+                }
+                _ => {
+                    self.listeners.clear();
+                    self.server.handle(Input::Stop);
+                }
+            }
+        }
+    }
+
+    /// Reads until there is no more, the server wants no more, or the connection's share of the
+    /// turn is used up. `ended`: the event said that the peer closed, so a short read is not the last.
+    fn read(&mut self, id: ConnId, ended: bool) {
+        for _ in 0..READS_PER_TURN {
+            let Some(conn) = self.server.connection(id) else {
+                return;
+            };
+            if !conn.wants_bytes() {
+                // The edge is spent: the server says when to read again.
+                if ended && conn.ends_with_its_peer() {
+                    self.server.handle(Input::End(id));
+                }
+                return;
+            }
+            match conn.io.read(&mut self.buffer) {
+                Ok(0) => return self.server.handle(Input::End(id)),
+                Ok(n) => {
+                    self.server.handle(Input::Bytes(id, &mut self.buffer[..n]));
+                    if n < self.buffer.len() && !ended {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.server.handle(Input::Lost(id)),
+            }
+        }
+        self.ready.push_back(id);
+    }
+
+    fn perform(&mut self, output: Output<Socket>) {
+        match output {
+            Output::Transmit(id) => self.transmit(id),
+            Output::Resume(id) => self.ready.push_back(id),
+            Output::Shutdown(id) => {
+                if let Some(conn) = self.server.connection(id) {
+                    // A socket that is gone already tells so when it is read.
+                    let _ = conn.io.shutdown_write();
+                    self.ready.push_back(id);
+                }
+            }
+            Output::Close(socket) => {
+                drop(socket);
+                if std::mem::take(&mut self.starved) {
+                    self.spare = self.spare.take().or_else(|| File::open("/dev/null").ok());
+                    self.waiting.extend(0..self.listeners.len());
+                }
+            }
+            Output::Job(job) => {
+                if let Err(job) = (self.ports.submit)(job) {
+                    self.server.handle(Input::JobRefused(job));
+                }
+            }
+            Output::Log(line) => {
+                if !(self.ports.log)(line) {
+                    self.server.stats().log_dropped += 1;
+                }
+            }
+            Output::Workers(workers_max) => (self.ports.set_workers_max)(workers_max),
+        }
+    }
+
+    /// Writes what waits, until it is written, the socket is full, or others had to wait enough.
+    fn transmit(&mut self, id: ConnId) {
+        let mut left = WRITE_BYTES_PER_TURN;
+        loop {
+            let Some(conn) = self.server.connection(id) else {
+                return;
+            };
+            let (io, outbound) = (&mut conn.io, &conn.outbound);
+            let written = if outbound.is_empty() {
+                return;
+            } else if outbound.is_many() {
+                let mut slots = [IoSlice::new(&[]); WRITE_CHUNKS_MAX];
+                let lent = outbound.chunks(&mut slots);
+                io.write_vectored(&slots[..lent])
+            } else {
+                io.write(outbound.first())
+            };
+            match written {
+                Ok(n) => {
+                    self.server.advance(id, n);
+                    left = left.saturating_sub(n);
+                    if left == 0 {
+                        return self.server.postpone(id);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return self.server.set_blocked(id),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.server.handle(Input::Lost(id)),
+            }
+        }
+    }
+
+    fn accept_waiting(&mut self) {
+        if self.starved {
+            self.starved = false;
+            self.waiting.extend(0..self.listeners.len());
+        }
+        for _ in 0..self.waiting.len() {
+            if let Some(at) = self.waiting.pop_front() {
+                self.accept(at);
+            }
+        }
+    }
+
+    fn accept(&mut self, at: usize) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listener) = self.listeners.get(at) else {
+                return;
+            };
+            match listener.accept() {
+                Ok((socket, address)) => self.welcome(socket, address),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => return self.starve(at),
+                // One peer that gave up while it waited; the next may be fine.
+                Err(_) => {}
+            }
+        }
+        self.waiting.push_back(at);
+    }
+
+    fn welcome(&mut self, socket: Socket, address: Option<std::net::IpAddr>) {
+        let Ok(id) = self.server.accept(socket, address) else {
+            return;
+        };
+        let registry = self.poll.registry();
+        let registered = match self.server.connection(id) {
+            Some(conn) => conn.io.register(registry, token(id)),
+            None => return,
+        };
+        if registered.is_err() {
+            return self.server.handle(Input::Lost(id));
+        }
+        // Most peers speak first: their bytes are often there already.
+        self.read(id, false);
+    }
+
+    /// No descriptor is left: the spare one takes the first in the queue, only to turn it away.
+    fn starve(&mut self, at: usize) {
+        if self.spare.take().is_some()
+            && let Some(listener) = self.listeners.get(at)
+            && let Ok((mut socket, _)) = listener.accept()
+        {
+            let _ = socket.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n");
+        }
+        self.spare = File::open("/dev/null").ok();
+        self.starved = true;
+    }
+}
+
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_its_connection_and_nothing_special() {
+        for id in [ConnId { key: 0, generation: 0 }, ConnId { key: 19_999, generation: u32::MAX }] {
+            assert_eq!(conn_id(token(id)), id);
+            assert!(token(id).0 & 0xffff_ffff < SPECIAL);
+        }
+    }
+}
