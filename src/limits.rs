@@ -21,6 +21,13 @@ pub const BODY_BYTES_MAX: usize = 4 << 20;
 pub const FORM_PAIRS_MAX: usize = 10_000;
 /// Brackets in one form key, as PHP's `max_input_nesting_level`; a deeper key is dropped.
 pub const FORM_DEPTH_MAX: usize = 64;
+/// Lists and objects that the brackets of one form make: two per pair, far below depth times pairs, whose
+/// memory a small body could ask for. A pair that needs more is dropped.
+pub const FORM_TABLES_MAX: usize = 2 * FORM_PAIRS_MAX;
+/// A multipart boundary (RFC 2046 section 5.1.1).
+pub const BOUNDARY_BYTES_MAX: usize = 70;
+/// The header of one part of a multipart body: three short lines in practice. Beyond: malformed.
+pub const PART_HEAD_BYTES_MAX: usize = 8 << 10;
 /// Calls in one batch. Beyond: error 1.
 pub const BATCH_CALLS_MAX: usize = 1_000;
 /// Messages shorter than this are never compressed.
