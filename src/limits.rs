@@ -20,3 +20,9 @@ pub const FORM_DEPTH_MAX: usize = 64;
 pub const BATCH_CALLS_MAX: usize = 1_000;
 /// Messages shorter than this are never compressed.
 pub const DEFLATE_BYTES_MIN: usize = 256;
+/// Timers pending at once, one-shots and periodic ones: 3 GB at 150 bytes each. Beyond: error 4.
+pub const TIMERS_PENDING_MAX: u32 = 20_000_000;
+/// How far ahead a crontab line looks for its next time: nine years, which hold a 29 February even around 2100.
+pub const CRON_HORIZON_S_MAX: i64 = 9 * 366 * 86_400;
+/// Characters of a refused crontab line that its error repeats.
+pub const CRON_ERROR_CHARS_MAX: usize = 40;

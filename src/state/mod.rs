@@ -1,2 +1,3 @@
 //! TBD
 pub mod cron;
+pub mod timer_queue;
