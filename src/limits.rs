@@ -146,3 +146,9 @@ pub const POLL_INPUT_BYTES_MAX: usize = 64 << 10;
 pub const RESERVED_FILES: u64 = 128;
 /// At the end: how long the log's last lines and the workers' last jobs may take.
 pub const LOG_STOP_MS: u64 = 2_000;
+/// Timers pending at once, one-shots and periodic ones: 3 GB at 150 bytes each. Beyond: error 4.
+pub const TIMERS_PENDING_MAX: u32 = 20_000_000;
+/// How far ahead a crontab line looks for its next time: nine years, which hold a 29 February even around 2100.
+pub const CRON_HORIZON_S_MAX: i64 = 9 * 366 * 86_400;
+/// Characters of a refused crontab line that its error repeats.
+pub const CRON_ERROR_CHARS_MAX: usize = 40;
