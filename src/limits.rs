@@ -21,6 +21,13 @@ pub const BODY_BYTES_MAX: usize = 4 << 20;
 pub const FORM_PAIRS_MAX: usize = 10_000;
 /// Brackets in one form key, as PHP's `max_input_nesting_level`; a deeper key is dropped.
 pub const FORM_DEPTH_MAX: usize = 64;
+/// Lists and objects that the brackets of one form make: two per pair, far below depth times pairs, whose
+/// memory a small body could ask for. A pair that needs more is dropped.
+pub const FORM_TABLES_MAX: usize = 2 * FORM_PAIRS_MAX;
+/// A multipart boundary (RFC 2046 section 5.1.1).
+pub const BOUNDARY_BYTES_MAX: usize = 70;
+/// The header of one part of a multipart body: three short lines in practice. Beyond: malformed.
+pub const PART_HEAD_BYTES_MAX: usize = 8 << 10;
 /// Calls in one batch. Beyond: error 1.
 pub const BATCH_CALLS_MAX: usize = 1_000;
 /// Messages shorter than this are never compressed.
@@ -139,3 +146,9 @@ pub const POLL_INPUT_BYTES_MAX: usize = 64 << 10;
 pub const RESERVED_FILES: u64 = 128;
 /// At the end: how long the log's last lines and the workers' last jobs may take.
 pub const LOG_STOP_MS: u64 = 2_000;
+/// Timers pending at once, one-shots and periodic ones: 3 GB at 150 bytes each. Beyond: error 4.
+pub const TIMERS_PENDING_MAX: u32 = 20_000_000;
+/// How far ahead a crontab line looks for its next time: nine years, which hold a 29 February even around 2100.
+pub const CRON_HORIZON_S_MAX: i64 = 9 * 366 * 86_400;
+/// Characters of a refused crontab line that its error repeats.
+pub const CRON_ERROR_CHARS_MAX: usize = 40;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The crate speaks Quartz (1 is Sunday, days are ANDed, nothing wraps), so it only ever sees
-//! plain lists and names that [`field`] wrote; and it sees local time as if it were UTC, for an hour
+//! plain lists and names that `field` wrote; and it sees local time as if it were UTC, for an hour
 //! left out or repeated is judged here.
 
 use std::borrow::Cow;
@@ -18,14 +18,12 @@ use chrono::DateTime;
 use jiff::Timestamp;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
+use crate::limits::{CRON_ERROR_CHARS_MAX, CRON_HORIZON_S_MAX};
+
 mod field;
 
-/// How far ahead an occurrence is looked for: nine years, which hold every 29 February.
-const HORIZON_S: i64 = 9 * 366 * 86_400;
 /// What the original said of any line it could not read.
 const BAD_FORMAT: &str = "bad cron format";
-/// Characters of the offending text that an error repeats.
-const ERROR_TEXT_CHARS_MAX: usize = 40;
 
 /// The names that stand for a whole line.
 const NAMED: [(&str, &str); 7] = [
@@ -130,7 +128,7 @@ impl Cron {
             // Not so in the second pass of an hour: what the first pass ran is behind us.
             if unix_s > after_unix_s {
                 let unix_s = second_pass_s.map_or(unix_s, |second_s| second_s.min(unix_s));
-                return (unix_s - after_unix_s <= HORIZON_S).then_some(unix_s);
+                return (unix_s - after_unix_s <= CRON_HORIZON_S_MAX).then_some(unix_s);
             }
         }
         second_pass_s
@@ -186,7 +184,7 @@ impl Cron {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CronError {
     problem: Problem,
-    /// Cut to [`ERROR_TEXT_CHARS_MAX`].
+    /// Cut to [`CRON_ERROR_CHARS_MAX`].
     text: String,
 }
 
@@ -251,7 +249,7 @@ impl fmt::Display for CronError {
 impl std::error::Error for CronError {}
 
 fn cut(text: &str) -> String {
-    text.chars().take(ERROR_TEXT_CHARS_MAX).collect()
+    text.chars().take(CRON_ERROR_CHARS_MAX).collect()
 }
 
 fn seconds(offset: Offset) -> i64 {

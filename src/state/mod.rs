@@ -15,3 +15,4 @@ pub mod server;
 pub mod stats;
 pub mod sweep;
 pub mod websocket;
+pub mod timer_queue;
