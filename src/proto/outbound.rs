@@ -6,7 +6,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-use crate::limits::{CHUNK_COST_BYTES, SPARE_DEQUES_MAX, SPARE_DEQUE_CHUNKS_MAX};
+use crate::limits::{CHUNK_COST_BYTES, SPARE_DEQUE_CHUNKS_MAX, SPARE_DEQUES_MAX};
 
 /// Deques that drained queues gave back, so that bursts allocate nothing.
 #[derive(Debug, Default)]
@@ -36,7 +36,10 @@ impl Outbound {
     /// Adds a chunk at the end; an empty one is nothing.
     pub fn push(&mut self, chunk: Bytes, spares: &mut Spares) {
         let Ok(len) = u32::try_from(chunk.len()) else {
-            debug_assert!(false, "a chunk is bounded by the limits of messages and answers");
+            debug_assert!(
+                false,
+                "a chunk is bounded by the limits of messages and answers"
+            );
             return;
         };
         if len == 0 {
