@@ -29,7 +29,8 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         .map(Listener::bind)
         .collect::<Result<Vec<_>, _>>()?;
     let places: Vec<String> = listeners.iter().map(Listener::place).collect();
-    let disk = disk::spawn(&startup.data_dir, startup.log_file.as_deref(), zone.clone()).map_err(|error| error.to_string())?;
+    let disk = disk::spawn(&startup.data_dir, startup.log_file.as_deref(), zone.clone())
+        .map_err(|error| error.to_string())?;
     // A second daemon in one process (a test) keeps the first one's sink.
     let _ = disk::sink::install(disk.sender.clone(), zone.clone());
     let mut log_time = LogTime::new(zone.clone());
@@ -37,7 +38,10 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         let text = log_time.server_line(clock.now().unix_ms, &format!("warning: {warning}"));
         disk.sender.try_send(LogFile::Server, text);
     }
-    let work = Work { static_dir: startup.static_dir.clone(), settings_file: startup.config_file.clone() };
+    let work = Work {
+        static_dir: startup.static_dir.clone(),
+        settings_file: startup.config_file.clone(),
+    };
     let mut pool = None;
     let reactor = Reactor::new(listeners, clock, |mailbox| {
         let workers = std::sync::Arc::new(WorkerPool::new(
@@ -46,7 +50,11 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
             move |done| mailbox.send(done),
         ));
         pool = Some(std::sync::Arc::clone(&workers));
-        let (submitter, log, logs) = (std::sync::Arc::clone(&workers), disk.sender.clone(), disk.sender.clone());
+        let (submitter, log, logs) = (
+            std::sync::Arc::clone(&workers),
+            disk.sender.clone(),
+            disk.sender.clone(),
+        );
         let ports = Ports {
             submit: Box::new(move |job| submitter.submit(job)),
             log: Box::new(move |line| log.try_send(line.file, line.text)),
@@ -70,14 +78,21 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         pool.close(limit);
     }
     if let Err(error) = &outcome {
-        let text = log_time.server_line(clock.now().unix_ms, &format!("the event loop failed: {error}"));
+        let text = log_time.server_line(
+            clock.now().unix_ms,
+            &format!("the event loop failed: {error}"),
+        );
         disk.sender.try_send(LogFile::Server, text);
     }
     if disk.sender.stop(limit) {
         // It ends after what was queued; a disk that hangs must not hold the exit up.
         let _ = disk.thread.join();
     }
-    Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if outcome.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// One line per listener on standard output; a closed one is no reason to stop.
@@ -92,14 +107,20 @@ fn announce(places: &[String]) {
 /// Raises the soft limit on open files to the hard one; the connections that leaves room for.
 fn raise_open_files() -> Result<usize, String> {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     let open = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
     };
     let open = open.unwrap_or(u64::from(u32::MAX));
     if open < 2 * RESERVED_FILES {
-        return Err(format!("only {open} open files are allowed (ulimit -n): at least {} are needed", 2 * RESERVED_FILES));
+        return Err(format!(
+            "only {open} open files are allowed (ulimit -n): at least {} are needed",
+            2 * RESERVED_FILES
+        ));
     }
     Ok((open - RESERVED_FILES) as usize)
 }

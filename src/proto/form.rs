@@ -105,6 +105,14 @@ impl<'a> Form<'a> {
             .map(|(_, field)| field)
     }
 
+    /// Sets a parameter to text, in its place where it is there already.
+    pub fn set(&mut self, name: &'static str, text: Cow<'a, str>) {
+        match self.fields.iter_mut().find(|(n, _)| n == name) {
+            Some((_, field)) => *field = Field::Text(text),
+            None => self.fields.push((Cow::Borrowed(name), Field::Text(text))),
+        }
+    }
+
     /// Whether there is no parameter at all.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()

@@ -31,13 +31,16 @@ impl Listener {
         match listen {
             Listen::Tcp(address) => bind_tcp(*address).map_err(|error| {
                 let remedy = match error.kind() {
-                    io::ErrorKind::AddrInUse => "; another program listens there, choose another port with -p",
+                    io::ErrorKind::AddrInUse => {
+                        "; another program listens there, choose another port with -p"
+                    }
                     io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
                     _ => "",
                 };
                 format!("cannot listen on {address}: {error}{remedy}")
             }),
-            Listen::Unix(path) => bind_unix(Path::new(path)).map_err(|error| format!("cannot listen on unix:{path}: {error}")),
+            Listen::Unix(path) => bind_unix(Path::new(path))
+                .map_err(|error| format!("cannot listen on unix:{path}: {error}")),
         }
     }
 
@@ -87,7 +90,11 @@ impl Drop for Listener {
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket = socket2::Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         // So that 0.0.0.0 and [::] can both be named.
         socket.set_only_v6(true)?;
@@ -101,15 +108,24 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
 fn bind_unix(path: &Path) -> io::Result<Listener> {
     if let Ok(metadata) = fs::symlink_metadata(path) {
         if !metadata.file_type().is_socket() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there; name another path"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "a file that is no socket is there; name another path",
+            ));
         }
         if StdUnixStream::connect(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program listens there"));
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another program listens there",
+            ));
         }
         fs::remove_file(path)?;
     }
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     socket.listen(BACKLOG)?;
-    Ok(Listener::Unix(UnixListener::from_std(socket.into()), path.to_owned()))
+    Ok(Listener::Unix(
+        UnixListener::from_std(socket.into()),
+        path.to_owned(),
+    ))
 }

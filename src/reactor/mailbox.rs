@@ -32,8 +32,18 @@ pub fn mailbox(registry: &Registry, token: Token) -> io::Result<(Mailbox, Inbox)
     let (sender, receiver) = bounded(MAILBOX_MAX);
     let waker = Arc::new(Waker::new(registry, token)?);
     let woken = Arc::new(AtomicBool::new(false));
-    let inbox = Inbox { receiver, woken: Arc::clone(&woken) };
-    Ok((Mailbox { sender, waker, woken }, inbox))
+    let inbox = Inbox {
+        receiver,
+        woken: Arc::clone(&woken),
+    };
+    Ok((
+        Mailbox {
+            sender,
+            waker,
+            woken,
+        },
+        inbox,
+    ))
 }
 
 impl Mailbox {

@@ -11,7 +11,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::ids::{ConnId, Now};
-use crate::limits::{ACCEPTS_PER_TURN, ACCEPT_RETRY_MS, EVENTS_PER_POLL, READS_PER_TURN, READ_BYTES, WRITE_BYTES_PER_TURN, WRITE_CHUNKS_MAX};
+use crate::limits::{
+    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN, EVENTS_PER_POLL, READ_BYTES, READS_PER_TURN,
+    WRITE_BYTES_PER_TURN, WRITE_CHUNKS_MAX,
+};
 use crate::message::{Job, LogLine};
 use crate::reactor::listener::Listener;
 use crate::reactor::mailbox::{self, Inbox, Mailbox};
@@ -62,8 +65,13 @@ impl Clock {
 
     /// The present.
     pub fn now(self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono_ms: self.0.elapsed().as_millis() as u64, unix_ms: unix.as_millis() as u64 }
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Now {
+            mono_ms: self.0.elapsed().as_millis() as u64,
+            unix_ms: unix.as_millis() as u64,
+        }
     }
 }
 
@@ -79,7 +87,10 @@ fn token(id: ConnId) -> Token {
 }
 
 fn conn_id(token: Token) -> ConnId {
-    ConnId { key: token.0 as u32, generation: (token.0 >> 32) as u32 }
+    ConnId {
+        key: token.0 as u32,
+        generation: (token.0 >> 32) as u32,
+    }
 }
 
 impl Reactor {
@@ -93,7 +104,8 @@ impl Reactor {
         let poll = Poll::new()?;
         let (mailbox, inbox) = mailbox::mailbox(poll.registry(), MAILBOX)?;
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-        poll.registry().register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
+        poll.registry()
+            .register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
         for (at, listener) in listeners.iter_mut().take(LISTENERS_MAX).enumerate() {
             listener.register(poll.registry(), Token(LISTENERS + at))?;
         }
@@ -133,7 +145,11 @@ impl Reactor {
         let retry_ms = self.starved.then_some(ACCEPT_RETRY_MS);
         let due_ms = self.server.poll_timeout();
         let due_ms = due_ms.map(|due_ms| due_ms.saturating_sub(self.clock.now().mono_ms));
-        due_ms.into_iter().chain(retry_ms).min().map(Duration::from_millis)
+        due_ms
+            .into_iter()
+            .chain(retry_ms)
+            .min()
+            .map(Duration::from_millis)
     }
 
     fn turn(&mut self, events: &Events) {
@@ -160,7 +176,9 @@ impl Reactor {
         match event.token() {
             MAILBOX => {}
             SIGNALS => self.handle_signals(),
-            Token(special) if special & 0xffff_ffff >= LISTENERS => self.waiting.push_back(special - LISTENERS),
+            Token(special) if special & 0xffff_ffff >= LISTENERS => {
+                self.waiting.push_back(special - LISTENERS)
+            }
             token => {
                 let id = conn_id(token);
                 if event.is_writable() {
@@ -276,7 +294,9 @@ impl Reactor {
                         return self.server.postpone(id);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return self.server.set_blocked(id),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return self.server.set_blocked(id);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.server.handle(Input::Lost(id)),
             }
@@ -303,7 +323,9 @@ impl Reactor {
             match listener.accept() {
                 Ok((socket, address)) => self.welcome(socket, address),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => return self.starve(at),
+                Err(error) if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => {
+                    return self.starve(at);
+                }
                 // One peer that gave up while it waited; the next may be fine.
                 Err(_) => {}
             }
@@ -349,7 +371,16 @@ mod tests {
 
     #[test]
     fn a_token_names_its_connection_and_nothing_special() {
-        for id in [ConnId { key: 0, generation: 0 }, ConnId { key: 19_999, generation: u32::MAX }] {
+        for id in [
+            ConnId {
+                key: 0,
+                generation: 0,
+            },
+            ConnId {
+                key: 19_999,
+                generation: u32::MAX,
+            },
+        ] {
             assert_eq!(conn_id(token(id)), id);
             assert!(token(id).0 & 0xffff_ffff < SPECIAL);
         }

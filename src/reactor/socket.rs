@@ -34,7 +34,11 @@ impl Socket {
 
     /// Registers for both directions, edge-triggered; never again after that.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(self.source(), token, Interest::READABLE | Interest::WRITABLE)
+        registry.register(
+            self.source(),
+            token,
+            Interest::READABLE | Interest::WRITABLE,
+        )
     }
 }
 

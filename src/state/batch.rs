@@ -41,7 +41,12 @@ struct SubCall {
 }
 
 impl<S> Server<S> {
-    pub(super) fn start_batch(&mut self, caller: &Caller<'_>, params: Params<'_>, is_post: bool) -> Progress {
+    pub(super) fn start_batch(
+        &mut self,
+        caller: &Caller<'_>,
+        params: Params<'_>,
+        is_post: bool,
+    ) -> Progress {
         if !is_post {
             return fail("batch MUST use `POST' method");
         }
@@ -53,8 +58,14 @@ impl<S> Server<S> {
                 return fail("bad batch request: more than 1000 calls");
             }
             Body::List(calls) => calls,
-            Body::Map(form) if form.is_empty() => return fail("bad batch request: the body must be a list of calls"),
-            Body::Map(_) => return fail("bad batch request: the body must be a list of calls [{ac, get?, post?, ref?}]"),
+            Body::Map(form) if form.is_empty() => {
+                return fail("bad batch request: the body must be a list of calls");
+            }
+            Body::Map(_) => {
+                return fail(
+                    "bad batch request: the body must be a list of calls [{ac, get?, post?, ref?}]",
+                );
+            }
         };
         let batch = Batch {
             answers: Vec::with_capacity(calls.len()),
@@ -70,11 +81,18 @@ impl<S> Server<S> {
         self.continue_batch(caller, Box::new(batch), None)
     }
 
-    pub(super) fn continue_batch(&mut self, caller: &Caller<'_>, mut batch: Box<Batch>, mut done: Option<Answer>) -> Progress {
+    pub(super) fn continue_batch(
+        &mut self,
+        caller: &Caller<'_>,
+        mut batch: Box<Batch>,
+        mut done: Option<Answer>,
+    ) -> Progress {
         loop {
             let (progress, action) = match batch.current.take() {
                 Some((work, action)) => (self.continue_call(caller, work, done.take()), action),
-                None if self.work_left == 0 => return Progress::Wait(Work::Batch(batch), Wait::Turn),
+                None if self.work_left == 0 => {
+                    return Progress::Wait(Work::Batch(batch), Wait::Turn);
+                }
                 None => match batch.calls.next() {
                     None => return Progress::Done(Ok(Data::Json(Value::Array(batch.answers)))),
                     Some(call) => {
@@ -98,21 +116,39 @@ impl<S> Server<S> {
         }
     }
 
-    fn start_sub_call(&mut self, caller: &Caller<'_>, batch: &mut Batch, call: Value) -> (Progress, Box<str>) {
+    fn start_sub_call(
+        &mut self,
+        caller: &Caller<'_>,
+        batch: &mut Batch,
+        call: Value,
+    ) -> (Progress, Box<str>) {
         if batch.stopped {
-            let cancelled = CallError::with_message(-100, "事务失败，取消执行", "batch call cancelled.");
+            let cancelled =
+                CallError::with_message(-100, "事务失败，取消执行", "batch call cancelled.");
             return (Progress::Done(Err(cancelled)), "batch".into());
         }
         if batch.answer_bytes > BATCH_ANSWER_BYTES_MAX {
-            return (fail("batch answers are larger than 8 MiB together"), "batch".into());
+            return (
+                fail("batch answers are larger than 8 MiB together"),
+                "batch".into(),
+            );
         }
         match batch.read(call) {
             Err(error) => (Progress::Done(Err(error)), "batch".into()),
-            Ok(call) if &*call.action == "batch" => (fail("a batch cannot hold a batch"), call.action),
+            Ok(call) if &*call.action == "batch" => {
+                (fail("a batch cannot hold a batch"), call.action)
+            }
             Ok(call) => {
                 let is_post = !call.body.is_empty();
-                let params = Params { query: call.query, body: call.body, escape: batch.escape };
-                (self.start_call(caller, &call.action, params, is_post), call.action)
+                let params = Params {
+                    query: call.query,
+                    body: call.body,
+                    escape: batch.escape,
+                };
+                (
+                    self.start_call(caller, &call.action, params, is_post),
+                    call.action,
+                )
             }
         }
     }
@@ -134,7 +170,11 @@ impl Batch {
         };
         let mut get = self.source(call.remove("get"), &names)?;
         let post = self.source(call.remove("post"), &names)?;
-        let method = if is_empty(&post) { Method::Get } else { Method::Post };
+        let method = if is_empty(&post) {
+            Method::Get
+        } else {
+            Method::Post
+        };
         let Action { name, id } = name::route(method, &action)?;
         if let Some(id) = id {
             if !get.is_object() {
@@ -153,7 +193,11 @@ impl Batch {
             Value::Array(items) if !items.is_empty() => Body::List(items),
             _ => Body::Map(Form::default()),
         };
-        Ok(SubCall { action: name.into(), query, body })
+        Ok(SubCall {
+            action: name.into(),
+            query,
+            body,
+        })
     }
 
     /// `get` or `post` with its references filled: those that `ref` names, or the whole where it
@@ -161,7 +205,9 @@ impl Batch {
     fn source(&mut self, source: Option<Value>, names: &[String]) -> Result<Value, CallError> {
         let mut source = source.unwrap_or(Value::Null);
         match &mut source {
-            Value::String(_) => reference::fill(&mut source, &self.data, &mut self.reference_bytes_left)?,
+            Value::String(_) => {
+                reference::fill(&mut source, &self.data, &mut self.reference_bytes_left)?
+            }
             Value::Object(fields) => {
                 for (_, value) in fields.iter_mut().filter(|(name, _)| names.contains(name)) {
                     reference::fill(value, &self.data, &mut self.reference_bytes_left)?;
@@ -177,7 +223,9 @@ impl Batch {
         let answer = answer::to_value(answer);
         self.answer_bytes += json::to_text(&answer).len();
         let data = match &answer {
-            Value::Array(parts) if parts.first().and_then(Value::as_i64) == Some(0) => parts.get(1).cloned(),
+            Value::Array(parts) if parts.first().and_then(Value::as_i64) == Some(0) => {
+                parts.get(1).cloned()
+            }
             _ => None,
         };
         self.data.push(data);

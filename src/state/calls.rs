@@ -86,13 +86,21 @@ pub(super) struct Users {
 
 impl<S> Server<S> {
     /// Begins a call.
-    pub(super) fn start_call(&mut self, caller: &Caller<'_>, action: &str, params: Params<'_>, is_post: bool) -> Progress {
+    pub(super) fn start_call(
+        &mut self,
+        caller: &Caller<'_>,
+        action: &str,
+        params: Params<'_>,
+        is_post: bool,
+    ) -> Progress {
         let done = match action {
             "push" => return self.start_push(params),
             "getUsers" => return self.start_users(&params),
             "batch" => return self.start_batch(caller, params, is_post),
             "reload" => {
-                self.output(Output::Job(Job::Settings { reply_to: Some(caller.conn) }));
+                self.output(Output::Job(Job::Settings {
+                    reply_to: Some(caller.conn),
+                }));
                 return Progress::Wait(Work::Reload, Wait::Job);
             }
             "stat" => Ok(self.stat()),
@@ -104,7 +112,12 @@ impl<S> Server<S> {
     }
 
     /// Goes on with a call that waited; `done` is the outcome of its job.
-    pub(super) fn continue_call(&mut self, caller: &Caller<'_>, work: Work, done: Option<Answer>) -> Progress {
+    pub(super) fn continue_call(
+        &mut self,
+        caller: &Caller<'_>,
+        work: Work,
+        done: Option<Answer>,
+    ) -> Progress {
         match (work, done) {
             (Work::Push(work), _) => self.continue_push(work),
             (Work::Pushes(work), _) => self.continue_pushes(work),
@@ -119,7 +132,12 @@ impl<S> Server<S> {
         let escape = params.escape;
         if let Body::List(items) = params.body {
             let counts = Vec::with_capacity(items.len());
-            let work = Pushes { items: items.into_iter(), escape, counts, current: None };
+            let work = Pushes {
+                items: items.into_iter(),
+                escape,
+                counts,
+                current: None,
+            };
             return self.continue_pushes(Box::new(work));
         }
         match PushParams::read(&params) {
@@ -135,7 +153,15 @@ impl<S> Server<S> {
             Ok(Err(wait)) => {
                 let notice = Notice::new(Cow::Owned(notice.text.into_owned()));
                 let (app, spec) = (push.app.into(), push.spec.into_owned());
-                Progress::Wait(Work::Push(Box::new(PushWork { app, spec, notice, state })), wait)
+                Progress::Wait(
+                    Work::Push(Box::new(PushWork {
+                        app,
+                        spec,
+                        notice,
+                        state,
+                    })),
+                    wait,
+                )
             }
             Err(error) => Progress::Done(Err(error)),
         }
@@ -153,7 +179,9 @@ impl<S> Server<S> {
         loop {
             let progress = match work.current.take() {
                 Some(push) => self.continue_push(push),
-                None if self.work_left == 0 => return Progress::Wait(Work::Pushes(work), Wait::Turn),
+                None if self.work_left == 0 => {
+                    return Progress::Wait(Work::Pushes(work), Wait::Turn);
+                }
                 None => match work.items.next() {
                     None => return Progress::Done(Ok(Data::Json(Value::Array(work.counts)))),
                     Some(item) => {
@@ -179,7 +207,11 @@ impl<S> Server<S> {
             let detail = "bad push list: each item must be an object {app, user, msg}";
             return Progress::Done(Err(CallError::new(1, detail)));
         };
-        let params = Params { query: Form::default(), body: Body::Map(Form::from_object(fields)), escape };
+        let params = Params {
+            query: Form::default(),
+            body: Body::Map(Form::from_object(fields)),
+            escape,
+        };
         match PushParams::read(&params) {
             Ok(push) => self.run_push(push, PushState::default()),
             Err(error) => Progress::Done(Err(error)),
@@ -187,15 +219,31 @@ impl<S> Server<S> {
     }
 
     /// A push that came over a WebSocket.
-    pub(super) fn push_from_websocket(&mut self, app: &str, spec: Spec<'_>, text: Cow<'_, str>) -> Progress {
-        self.run_push(PushParams { app: app.into(), spec, text }, PushState::default())
+    pub(super) fn push_from_websocket(
+        &mut self,
+        app: &str,
+        spec: Spec<'_>,
+        text: Cow<'_, str>,
+    ) -> Progress {
+        self.run_push(
+            PushParams {
+                app: app.into(),
+                spec,
+                text,
+            },
+            PushState::default(),
+        )
     }
 
     fn start_users(&mut self, params: &Params<'_>) -> Progress {
         match params.text(From::Both, "app") {
             Ok(app) => {
                 let rows = Vec::with_capacity(self.hub.count(&app));
-                self.continue_users(Box::new(Users { app: app.into(), after: 0, rows }))
+                self.continue_users(Box::new(Users {
+                    app: app.into(),
+                    after: 0,
+                    rows,
+                }))
             }
             Err(error) => Progress::Done(Err(error)),
         }
@@ -204,8 +252,13 @@ impl<S> Server<S> {
     fn continue_users(&mut self, mut work: Box<Users>) -> Progress {
         let mut made = 0;
         for (stamp, user, numeric) in self.hub.users(&work.app, work.after).take(ROWS_PER_TURN) {
-            let number = if numeric { serde_json::from_str(user).ok() } else { None };
-            work.rows.push(number.unwrap_or_else(|| Value::String(user.to_owned())));
+            let number = if numeric {
+                serde_json::from_str(user).ok()
+            } else {
+                None
+            };
+            work.rows
+                .push(number.unwrap_or_else(|| Value::String(user.to_owned())));
             work.after = stamp;
             made += 1;
         }
@@ -228,7 +281,11 @@ impl<S> Server<S> {
                     if name == "conf_workers" {
                         self.output(Output::Workers(self.settings.workers));
                     }
-                    let line = format!("conf: {}={}", log_text(name, 64), log_text(&text, LOG_TEXT_BYTES_MAX));
+                    let line = format!(
+                        "conf: {}={}",
+                        log_text(name, 64),
+                        log_text(&text, LOG_TEXT_BYTES_MAX)
+                    );
                     set.insert(name.to_owned(), Value::String(text.into_owned()));
                     self.log(&line);
                 }
@@ -239,7 +296,11 @@ impl<S> Server<S> {
                 Err(error) => return Err(CallError::new(1, error.to_string())),
             }
         }
-        Ok(Data::Json(if set.is_empty() { Value::Array(Vec::new()) } else { Value::Object(set) }))
+        Ok(Data::Json(if set.is_empty() {
+            Value::Array(Vec::new())
+        } else {
+            Value::Object(set)
+        }))
     }
 
     /// A worker is done with a job.
@@ -254,7 +315,10 @@ impl<S> Server<S> {
             }
             JobDone::Failed { reply_to } => {
                 if let Some(id) = reply_to {
-                    self.fail_job(id, CallError::new(4, "a worker failed: see the server's log"));
+                    self.fail_job(
+                        id,
+                        CallError::new(4, "a worker failed: see the server's log"),
+                    );
                 }
             }
         }
@@ -275,7 +339,13 @@ impl<S> Server<S> {
             .is_some_and(|parked| matches!(parked.work, Work::File));
         if is_file {
             let (mime, etag) = ("text/html", String::new());
-            let done = FileDone { reply_to: id, status: 503, mime, etag, body: bytes::Bytes::new() };
+            let done = FileDone {
+                reply_to: id,
+                status: 503,
+                mime,
+                etag,
+                body: bytes::Bytes::new(),
+            };
             return self.handle_file_done(&done);
         }
         self.resume_with(id, Some(Err(error)));
@@ -315,14 +385,25 @@ impl<S> Server<S> {
         let mut answer = Vec::new();
         crate::call::answer::write(&mut answer, &Err(error.clone()));
         let answer = String::from_utf8_lossy(&answer);
-        let text = format!("fail to call `{}`: {}", log_text(action, 128), log_text(&answer, LOG_TEXT_BYTES_MAX));
-        let text = self.log_time.request_line(&address, self.now.unix_ms, &text);
-        self.output(Output::Log(LogLine { file: LogFile::Trace, text }));
+        let text = format!(
+            "fail to call `{}`: {}",
+            log_text(action, 128),
+            log_text(&answer, LOG_TEXT_BYTES_MAX)
+        );
+        let text = self
+            .log_time
+            .request_line(&address, self.now.unix_ms, &text);
+        self.output(Output::Log(LogLine {
+            file: LogFile::Trace,
+            text,
+        }));
     }
 
     /// `ADDR` of a log line: the peer, or `PEER; X-Forwarded-For`.
     fn address_text(&self, caller: &Caller<'_>) -> String {
-        let peer = self.conn(caller.conn).and_then(|conn| self.peers.address(conn.peer));
+        let peer = self
+            .conn(caller.conn)
+            .and_then(|conn| self.peers.address(conn.peer));
         let peer = peer.map_or("unix".to_owned(), |peer| peer.to_string());
         match caller.forwarded_for {
             Some(forwarded) => format!("{peer}; {forwarded}"),
@@ -344,10 +425,16 @@ struct PushParams<'p> {
 impl<'p> PushParams<'p> {
     fn read(params: &'p Params<'_>) -> Result<Self, CallError> {
         let app = params.text(From::Both, "app")?;
-        let user = params.get(From::Both, "user").ok_or_else(|| CallError::missing("user"))?;
+        let user = params
+            .get(From::Both, "user")
+            .ok_or_else(|| CallError::missing("user"))?;
         let spec = match user {
-            Cow::Borrowed(Field::Json(Value::Array(items))) => Spec::List(items.iter().map(json::to_text).collect()),
-            Cow::Owned(Field::Json(Value::Array(items))) => Spec::List(items.iter().map(json::to_text).collect()),
+            Cow::Borrowed(Field::Json(Value::Array(items))) => {
+                Spec::List(items.iter().map(json::to_text).collect())
+            }
+            Cow::Owned(Field::Json(Value::Array(items))) => {
+                Spec::List(items.iter().map(json::to_text).collect())
+            }
             _ => Spec::Text(params.text(From::Both, "user")?),
         };
         let text = params.text(From::Both, "msg")?;

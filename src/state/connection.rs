@@ -67,7 +67,11 @@ pub(super) enum Flush {
 pub(super) enum Phase {
     /// Between requests or inside a head: bytes of `carry` already looked at, tick of its first
     /// byte. `fresh`: the connection's first; its time runs from the start.
-    Head { scanned: u32, since: u32, fresh: bool },
+    Head {
+        scanned: u32,
+        since: u32,
+        fresh: bool,
+    },
     /// Inside a body.
     Body(Box<Incoming>),
     /// A long poll: a member of the hub that takes one message.
@@ -137,7 +141,11 @@ pub(super) struct Parked {
 #[derive(Debug)]
 pub(super) enum ReplyAs {
     /// As a response.
-    Http { meta: Meta, shape: Shape, action: Box<str> },
+    Http {
+        meta: Meta,
+        shape: Shape,
+        action: Box<str>,
+    },
     /// As a text message.
     WebSocket,
 }

@@ -11,9 +11,7 @@ use bytes::Bytes;
 
 use crate::call::error::CallError;
 use crate::ids::ConnId;
-use crate::limits::{
-    BULK_BACKLOG_MAX, BULK_PER_TURN, DEFLATE_BYTES_MIN, EXPRESS_RECEIVERS_MAX,
-};
+use crate::limits::{BULK_BACKLOG_MAX, BULK_PER_TURN, DEFLATE_BYTES_MIN, EXPRESS_RECEIVERS_MAX};
 use crate::proto::deflate::Deflate;
 use crate::proto::websocket;
 use crate::settings::FullQueue;
@@ -54,7 +52,11 @@ pub(super) struct Notice<'m> {
 
 impl<'m> Notice<'m> {
     pub fn new(text: Cow<'m, str>) -> Self {
-        Notice { text, plain: None, compressed: None }
+        Notice {
+            text,
+            plain: None,
+            compressed: None,
+        }
     }
 
     fn frame(&mut self, deflate: Option<&mut Deflate>) -> Bytes {
@@ -96,16 +98,32 @@ impl<S> Server<S> {
         }
         let mut selected = std::mem::take(&mut self.selected);
         let begun = state.cursor.clone();
-        let outcome = self.hub.select(app, spec, &mut state.cursor, &mut self.work_left, &mut selected);
+        let outcome = self.hub.select(
+            app,
+            spec,
+            &mut state.cursor,
+            &mut self.work_left,
+            &mut selected,
+        );
         let progress = match outcome {
-            Err(_) => Err(CallError::new(1, "bad param `user`: a pattern is longer than 4096 bytes")),
-            Ok(_) if selected.len() > EXPRESS_RECEIVERS_MAX && self.lists.backlog >= BULK_BACKLOG_MAX => {
+            Err(_) => Err(CallError::new(
+                1,
+                "bad param `user`: a pattern is longer than 4096 bytes",
+            )),
+            Ok(_)
+                if selected.len() > EXPRESS_RECEIVERS_MAX
+                    && self.lists.backlog >= BULK_BACKLOG_MAX =>
+            {
                 state.cursor = begun;
                 Ok(Err(Wait::Bulk))
             }
             Ok(finished) => {
                 self.deliver_all(&mut selected, notice, state, finished);
-                Ok(if finished { Ok(state.count) } else { Err(Wait::Turn) })
+                Ok(if finished {
+                    Ok(state.count)
+                } else {
+                    Err(Wait::Turn)
+                })
             }
         };
         selected.clear();
@@ -113,7 +131,13 @@ impl<S> Server<S> {
         progress
     }
 
-    fn deliver_all(&mut self, selected: &mut Vec<u32>, notice: &mut Notice<'_>, state: &mut PushState, finished: bool) {
+    fn deliver_all(
+        &mut self,
+        selected: &mut Vec<u32>,
+        notice: &mut Notice<'_>,
+        state: &mut PushState,
+        finished: bool,
+    ) {
         if !finished || state.taken.is_some() {
             let taken = state.taken.get_or_insert_default();
             selected.retain(|&key| self.id_of(key).is_some_and(|id| taken.insert(id)));
@@ -121,7 +145,9 @@ impl<S> Server<S> {
         // A receiver that holds a reply in bulk must not be overtaken by this push's own reply.
         let wide = selected.len() > EXPRESS_RECEIVERS_MAX
             || selected.iter().any(|&key| {
-                self.conns.get(key as usize).is_some_and(|conn| conn.flush == Flush::BulkReply)
+                self.conns
+                    .get(key as usize)
+                    .is_some_and(|conn| conn.flush == Flush::BulkReply)
             });
         if wide {
             self.lists.backlog += selected.len();
@@ -138,7 +164,10 @@ impl<S> Server<S> {
         let Some(conn) = self.conns.get_mut(key as usize) else {
             return false;
         };
-        let id = ConnId { key, generation: conn.generation };
+        let id = ConnId {
+            key,
+            generation: conn.generation,
+        };
         match &conn.phase {
             Phase::WebSocket(ws) => {
                 let frame = notice.frame(ws.deflate.then_some(&mut self.deflate));
@@ -177,7 +206,15 @@ impl<S> Server<S> {
 
     /// Queues a reply and places it behind the receivers of what it answers.
     pub(super) fn send_reply(&mut self, id: ConnId, chunk: Bytes, wide: bool) {
-        self.queue(id, chunk, if wide { Flush::BulkReply } else { Flush::Express });
+        self.queue(
+            id,
+            chunk,
+            if wide {
+                Flush::BulkReply
+            } else {
+                Flush::Express
+            },
+        );
     }
 
     /// Queues what nobody waits for: it leaves with the bulk.
@@ -186,7 +223,8 @@ impl<S> Server<S> {
     }
 
     fn queue(&mut self, id: ConnId, chunk: Bytes, place: Flush) {
-        let Some(conn) = live(&mut self.conns, id).filter(|conn| conn.input != InputState::Lost) else {
+        let Some(conn) = live(&mut self.conns, id).filter(|conn| conn.input != InputState::Lost)
+        else {
             return;
         };
         let before = conn.outbound.cost();

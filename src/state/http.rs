@@ -21,7 +21,9 @@ use crate::proto::mime;
 use crate::proto::request::{self, Head, HttpError, Method};
 use crate::proto::response::{self, Persistence, Response};
 use crate::state::calls::{Caller, Progress, Wait, Work};
-use crate::state::connection::{Incoming, InputState, Meta, Parked, Phase, Poll, ReplyAs, WebSocket};
+use crate::state::connection::{
+    Incoming, InputState, Meta, Parked, Phase, Poll, ReplyAs, WebSocket,
+};
 use crate::state::server::{Output, Server, live, log_name};
 
 const CALL_TYPE: &str = "text/plain; charset=UTF-8";
@@ -32,7 +34,12 @@ impl<S> Server<S> {
     /// Uses one request from the front of `data`; `None` when its head is not whole yet.
     pub(super) fn process_head(&mut self, id: ConnId, data: &[u8]) -> Option<usize> {
         let tick = self.tick();
-        let Some(Phase::Head { scanned, since, fresh }) = live(&mut self.conns, id).map(|conn| &mut conn.phase) else {
+        let Some(Phase::Head {
+            scanned,
+            since,
+            fresh,
+        }) = live(&mut self.conns, id).map(|conn| &mut conn.phase)
+        else {
             return None;
         };
         // A head's time begins with its first byte.
@@ -66,7 +73,9 @@ impl<S> Server<S> {
         };
         let sized = match head.framing {
             Framing::None => Some(0),
-            Framing::Sized(n) if n <= rest.len() as u64 && n <= self.settings.max_body as u64 => Some(n as usize),
+            Framing::Sized(n) if n <= rest.len() as u64 && n <= self.settings.max_body as u64 => {
+                Some(n as usize)
+            }
             _ => None,
         };
         if let Some(len) = sized {
@@ -81,7 +90,12 @@ impl<S> Server<S> {
                 let since = self.tick();
                 if let Some(conn) = live(&mut self.conns, id) {
                     let head = bytes.to_vec();
-                    conn.phase = Phase::Body(Box::new(Incoming { head, body: Vec::new(), reader, since }));
+                    conn.phase = Phase::Body(Box::new(Incoming {
+                        head,
+                        body: Vec::new(),
+                        reader,
+                        since,
+                    }));
                 }
                 0
             }
@@ -98,7 +112,14 @@ impl<S> Server<S> {
         match incoming.reader.read(data, &mut incoming.body) {
             Ok((used, false)) => Some(used),
             Ok((used, true)) => {
-                let phase = std::mem::replace(&mut conn.phase, Phase::Head { scanned: 0, since: 0, fresh: false });
+                let phase = std::mem::replace(
+                    &mut conn.phase,
+                    Phase::Head {
+                        scanned: 0,
+                        since: 0,
+                        fresh: false,
+                    },
+                );
                 if let Phase::Body(incoming) = phase {
                     let mut slots = [const { MaybeUninit::uninit() }; HEADERS_MAX];
                     match request::parse(&incoming.head, &mut slots) {
@@ -127,7 +148,12 @@ impl<S> Server<S> {
         if let Some(origin) = head.header("origin")
             && !self.settings.allows_origin(origin)
         {
-            return self.refuse_politely(id, &meta, 403, "origin not allowed: see the setting allow_origin");
+            return self.refuse_politely(
+                id,
+                &meta,
+                403,
+                "origin not allowed: see the setting allow_origin",
+            );
         }
         if head.method == Method::Options {
             return self.answer_preflight(id, head, &meta);
@@ -155,7 +181,15 @@ impl<S> Server<S> {
         self.serve_call(id, head, meta, &path, query, body);
     }
 
-    fn serve_call<'r>(&mut self, id: ConnId, head: &Head<'_, '_>, meta: Meta, path: &'r str, mut query: Form<'r>, body: &'r [u8]) {
+    fn serve_call<'r>(
+        &mut self,
+        id: ConnId,
+        head: &Head<'_, '_>,
+        meta: Meta,
+        path: &'r str,
+        mut query: Form<'r>,
+        body: &'r [u8],
+    ) {
         let content_type = head.header("content-type").unwrap_or_default();
         let parsed = match head.method {
             // A GET's body is not read.
@@ -167,7 +201,10 @@ impl<S> Server<S> {
         let (action, body) = match action {
             Ok(both) => both,
             Err(error) => {
-                let caller = Caller { conn: id, forwarded_for: meta.forwarded_for.as_deref() };
+                let caller = Caller {
+                    conn: id,
+                    forwarded_for: meta.forwarded_for.as_deref(),
+                };
                 self.log_failure(&caller, path.trim_start_matches('/'), &error);
                 return self.respond_call(id, &meta, 200, &shape, Err(error));
             }
@@ -176,24 +213,53 @@ impl<S> Server<S> {
         let action_name = action.name;
         let is_post = head.method != Method::Get;
         if let Some(path_id) = action.id {
-            query.push("id".into(), path_id);
+            query.set("id", path_id);
         }
-        let params = Params { query, body, escape };
-        let caller = Caller { conn: id, forwarded_for: meta.forwarded_for.as_deref() };
+        let params = Params {
+            query,
+            body,
+            escape,
+        };
+        let caller = Caller {
+            conn: id,
+            forwarded_for: meta.forwarded_for.as_deref(),
+        };
         match self.start_call(&caller, &action_name, params, is_post) {
-            Progress::Done(answer) => self.finish_call(id, &meta, &shape, &action_name, answer, self.wide),
+            Progress::Done(answer) => {
+                self.finish_call(id, &meta, &shape, &action_name, answer, self.wide)
+            }
             Progress::Wait(work, wait) => {
                 let action = action_name.into();
-                self.park(id, work, wait, ReplyAs::Http { meta, shape, action });
+                self.park(
+                    id,
+                    work,
+                    wait,
+                    ReplyAs::Http {
+                        meta,
+                        shape,
+                        action,
+                    },
+                );
             }
         }
     }
 
     /// Logs a failure and answers.
-    fn finish_call(&mut self, id: ConnId, meta: &Meta, shape: &Shape, action: &str, answer: Answer, wide: bool) {
+    fn finish_call(
+        &mut self,
+        id: ConnId,
+        meta: &Meta,
+        shape: &Shape,
+        action: &str,
+        answer: Answer,
+        wide: bool,
+    ) {
         self.wide = wide;
         if let Err(error) = &answer {
-            let caller = Caller { conn: id, forwarded_for: meta.forwarded_for.as_deref() };
+            let caller = Caller {
+                conn: id,
+                forwarded_for: meta.forwarded_for.as_deref(),
+            };
             self.log_failure(&caller, action, error);
         }
         self.respond_call(id, meta, 200, shape, answer);
@@ -233,11 +299,18 @@ impl<S> Server<S> {
                 ReplyAs::Http { meta, .. } => meta.forwarded_for.clone(),
                 ReplyAs::WebSocket => None,
             };
-            let caller = Caller { conn: id, forwarded_for: forwarded_for.as_deref() };
+            let caller = Caller {
+                conn: id,
+                forwarded_for: forwarded_for.as_deref(),
+            };
             match self.continue_call(&caller, work, done) {
                 Progress::Wait(work, wait) => return self.park(id, work, wait, reply),
                 Progress::Done(answer) => match reply {
-                    ReplyAs::Http { meta, shape, action } => {
+                    ReplyAs::Http {
+                        meta,
+                        shape,
+                        action,
+                    } => {
                         self.finish_call(id, &meta, &shape, &action, answer, self.wide);
                     }
                     ReplyAs::WebSocket => self.answer_push(id, answer),
@@ -253,7 +326,14 @@ impl<S> Server<S> {
     }
 
     /// The answer of a call as a response.
-    fn respond_call(&mut self, id: ConnId, meta: &Meta, status: u16, shape: &Shape, answer: Answer) {
+    fn respond_call(
+        &mut self,
+        id: ConnId,
+        meta: &Meta,
+        status: u16,
+        shape: &Shape,
+        answer: Answer,
+    ) {
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
         let content_type = shape.write(&mut body, answer);
@@ -290,7 +370,13 @@ impl<S> Server<S> {
                 &all
             }
         };
-        let response = Response { status, content_type, no_cache, headers, persistence: meta.persistence };
+        let response = Response {
+            status,
+            content_type,
+            no_cache,
+            headers,
+            persistence: meta.persistence,
+        };
         response::write(&mut out, date, &response, body, meta.head_only);
         self.stats.responses += 1;
         let wide = self.wide;
@@ -306,7 +392,9 @@ impl<S> Server<S> {
             (true, 0) => Persistence::KeepAlive,
             (true, _) => Persistence::Implied,
         };
-        let origin = head.header("origin").map(|origin| String::from_utf8_lossy(origin).into());
+        let origin = head
+            .header("origin")
+            .map(|origin| String::from_utf8_lossy(origin).into());
         Meta {
             persistence,
             head_only: head.method == Method::Head,
@@ -324,7 +412,10 @@ impl<S> Server<S> {
         if !peer.is_none_or(|peer| self.settings.trusts(peer)) {
             return None;
         }
-        let values: Vec<_> = head.headers("x-forwarded-for").map(String::from_utf8_lossy).collect();
+        let values: Vec<_> = head
+            .headers("x-forwarded-for")
+            .map(String::from_utf8_lossy)
+            .collect();
         (!values.is_empty()).then(|| values.join(", ").into())
     }
 
@@ -335,23 +426,39 @@ impl<S> Server<S> {
         }
         let bearer = head.header("authorization").and_then(|value| {
             let (scheme, rest) = value.split_at_checked(7)?;
-            scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
+            scheme
+                .eq_ignore_ascii_case(b"bearer ")
+                .then(|| rest.trim_ascii())
         });
         let named = match query.get("_token") {
             Some(Field::Text(text)) => Some(text.as_bytes()),
             _ => None,
         };
-        bearer.is_some_and(|given| token.matches(given)) || named.is_some_and(|given| token.matches(given))
+        bearer.is_some_and(|given| token.matches(given))
+            || named.is_some_and(|given| token.matches(given))
     }
 
     /// Refuses a well-formed request; the connection may go on.
     fn refuse_politely(&mut self, id: ConnId, meta: &Meta, status: u16, text: &str) {
-        self.respond(id, meta, status, CALL_TYPE, true, &[], format!("{text}\n").as_bytes());
+        self.respond(
+            id,
+            meta,
+            status,
+            CALL_TYPE,
+            true,
+            &[],
+            format!("{text}\n").as_bytes(),
+        );
     }
 
     /// One answer to a framing error, then the connection closes.
     pub(super) fn refuse(&mut self, id: ConnId, error: HttpError) {
-        let meta = Meta { persistence: Persistence::Close, head_only: false, origin: None, forwarded_for: None };
+        let meta = Meta {
+            persistence: Persistence::Close,
+            head_only: false,
+            origin: None,
+            forwarded_for: None,
+        };
         let headers: &[(&str, &str)] = match error.status {
             405 => &[("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")],
             426 => &handshake::VERSION_HEADERS,
@@ -360,7 +467,15 @@ impl<S> Server<S> {
         };
         self.stats.requests_refused += 1;
         self.wide = false;
-        self.respond(id, &meta, error.status, CALL_TYPE, true, headers, format!("{}\n", error.text).as_bytes());
+        self.respond(
+            id,
+            &meta,
+            error.status,
+            CALL_TYPE,
+            true,
+            headers,
+            format!("{}\n", error.text).as_bytes(),
+        );
     }
 
     fn refuse_all(&mut self, id: ConnId, error: HttpError, rest: &[u8]) -> usize {
@@ -370,14 +485,28 @@ impl<S> Server<S> {
 
     /// Tells a connection beyond the caps so.
     pub(super) fn refuse_connection(&mut self, id: ConnId) {
-        self.refuse(id, HttpError { status: 503, text: "too many connections: try again later" });
+        self.refuse(
+            id,
+            HttpError {
+                status: 503,
+                text: "too many connections: try again later",
+            },
+        );
     }
 
     /// Ends a connection whose unfinished input is too much with that of all others.
     pub(super) fn refuse_input(&mut self, id: ConnId) {
         match self.conn(id).map(|conn| &conn.phase) {
-            Some(Phase::WebSocket(_)) => self.close_websocket(id, 1013, "too much unfinished input"),
-            Some(_) => self.refuse(id, HttpError { status: 503, text: "too much unfinished input: try again later" }),
+            Some(Phase::WebSocket(_)) => {
+                self.close_websocket(id, 1013, "too much unfinished input")
+            }
+            Some(_) => self.refuse(
+                id,
+                HttpError {
+                    status: 503,
+                    text: "too much unfinished input: try again later",
+                },
+            ),
             None => {}
         }
     }
@@ -398,16 +527,30 @@ impl<S> Server<S> {
 
     fn upgrade(&mut self, id: ConnId, head: &Head<'_, '_>) {
         let query = Form::parse(head.query.as_bytes());
-        let allowed = head.header("origin").is_none_or(|origin| self.settings.allows_origin(origin));
+        let allowed = head
+            .header("origin")
+            .is_none_or(|origin| self.settings.allows_origin(origin));
         if !allowed {
             let text = "origin not allowed: see the setting allow_origin";
             return self.refuse(id, HttpError { status: 403, text });
         }
         if !self.has_token(head, &query) {
-            return self.refuse(id, HttpError { status: 401, text: "token required" });
+            return self.refuse(
+                id,
+                HttpError {
+                    status: 401,
+                    text: "token required",
+                },
+            );
         }
         if self.is_stopping() {
-            return self.refuse(id, HttpError { status: 503, text: "the server is stopping" });
+            return self.refuse(
+                id,
+                HttpError {
+                    status: 503,
+                    text: "the server is stopping",
+                },
+            );
         }
         match handshake::accept(head, self.settings.deflate) {
             Ok(upgrade) => {
@@ -417,7 +560,11 @@ impl<S> Server<S> {
                 self.send_reply(id, Bytes::from(out), false);
                 let echo = self.settings.echo && head.path == "/echo";
                 if let Some(conn) = live(&mut self.conns, id) {
-                    let ws = WebSocket { deflate: upgrade.deflate, echo, ..WebSocket::default() };
+                    let ws = WebSocket {
+                        deflate: upgrade.deflate,
+                        echo,
+                        ..WebSocket::default()
+                    };
                     conn.phase = Phase::WebSocket(ws);
                 }
             }
@@ -425,21 +572,47 @@ impl<S> Server<S> {
         }
     }
 
-    fn serve_file(&mut self, id: ConnId, head: &Head<'_, '_>, meta: Meta, path: &str, mime: &'static str) {
+    fn serve_file(
+        &mut self,
+        id: ConnId,
+        head: &Head<'_, '_>,
+        meta: Meta,
+        path: &str,
+        mime: &'static str,
+    ) {
         if !matches!(head.method, Method::Get | Method::Head) {
-            return self.refuse(id, HttpError { status: 405, text: "a file takes GET and HEAD" });
+            return self.refuse(
+                id,
+                HttpError {
+                    status: 405,
+                    text: "a file takes GET and HEAD",
+                },
+            );
         }
-        let if_none_match = head.headers("if-none-match").collect::<Vec<_>>().join(&b", "[..]);
+        let if_none_match = head
+            .headers("if-none-match")
+            .collect::<Vec<_>>()
+            .join(&b", "[..]);
         if self.static_on_disk && !mime::is_hidden(path) {
-            let job = FileJob { reply_to: id, path: path.to_owned(), if_none_match };
+            let job = FileJob {
+                reply_to: id,
+                path: path.to_owned(),
+                if_none_match,
+            };
             self.output(Output::Job(Job::File(Box::new(job))));
-            let reply = ReplyAs::Http { meta, shape: Shape::default(), action: "".into() };
+            let reply = ReplyAs::Http {
+                meta,
+                shape: Shape::default(),
+                action: "".into(),
+            };
             return self.park(id, Work::File, Wait::Job, reply);
         }
         let page = pages::find(path).filter(|_| !mime::is_hidden(path));
         let (status, tag, body) = match page {
             None => (404, "", &b""[..]),
-            Some(page) if etag::is_named(&if_none_match, page.etag()) => (304, page.etag(), &b""[..]),
+            Some(page) if etag::is_named(&if_none_match, page.etag()) => {
+                (304, page.etag(), &b""[..])
+            }
             Some(page) => (200, page.etag(), page.bytes),
         };
         self.respond_file(id, &meta, status, mime, tag, body);
@@ -451,7 +624,11 @@ impl<S> Server<S> {
         let Some(conn) = live(&mut self.conns, id) else {
             return;
         };
-        let Some(Parked { reply: ReplyAs::Http { meta, .. }, .. }) = conn.parked.take().map(|parked| *parked) else {
+        let Some(Parked {
+            reply: ReplyAs::Http { meta, .. },
+            ..
+        }) = conn.parked.take().map(|parked| *parked)
+        else {
             return;
         };
         self.wide = false;
@@ -459,7 +636,15 @@ impl<S> Server<S> {
         self.resume(id);
     }
 
-    fn respond_file(&mut self, id: ConnId, meta: &Meta, status: u16, mime: &str, etag: &str, body: &[u8]) {
+    fn respond_file(
+        &mut self,
+        id: ConnId,
+        meta: &Meta,
+        status: u16,
+        mime: &str,
+        etag: &str,
+        body: &[u8],
+    ) {
         let mime = if status == 404 { BARE_TYPE } else { mime };
         let tag = [("ETag", etag)];
         let headers = if etag.is_empty() { &[][..] } else { &tag[..] };
@@ -477,16 +662,33 @@ impl<S> Server<S> {
             (Some(app), Some(user)) => (app, user),
         };
         if app.len().max(user.len()) > crate::limits::NAME_BYTES_MAX {
-            return self.poll_error(id, &meta, "params `app` and `user` must be at most 1024 bytes long");
+            return self.poll_error(
+                id,
+                &meta,
+                "params `app` and `user` must be at most 1024 bytes long",
+            );
         }
         let due_ms = match text("timeout").map(str::trim).map(str::parse::<f64>) {
             None => None,
-            Some(Ok(seconds)) if seconds >= 0.0 => {
-                Some(self.now.mono_ms.saturating_add((seconds * 1_000.0).ceil() as u64))
+            Some(Ok(seconds)) if seconds >= 0.0 => Some(
+                self.now
+                    .mono_ms
+                    .saturating_add((seconds * 1_000.0).ceil() as u64),
+            ),
+            Some(_) => {
+                return self.poll_error(
+                    id,
+                    &meta,
+                    "param `timeout` must be a number of seconds, e.g. 30 or 0.5",
+                );
             }
-            Some(_) => return self.poll_error(id, &meta, "param `timeout` must be a number of seconds, e.g. 30 or 0.5"),
         };
-        let text = format!("[app {}] add http user: {} #{}", log_name(app), log_name(user), id.generation);
+        let text = format!(
+            "[app {}] add http user: {} #{}",
+            log_name(app),
+            log_name(user),
+            id.generation
+        );
         self.log(&text);
         self.hub.join(id.key, app, user, false);
         if let Some(due_ms) = due_ms {
@@ -501,7 +703,15 @@ impl<S> Server<S> {
     }
 
     fn poll_error(&mut self, id: ConnId, meta: &Meta, text: &str) {
-        self.respond(id, meta, 200, BARE_TYPE, false, &[], format!("*** error: {text}").as_bytes());
+        self.respond(
+            id,
+            meta,
+            200,
+            BARE_TYPE,
+            false,
+            &[],
+            format!("*** error: {text}").as_bytes(),
+        );
     }
 
     /// Ends a long poll with a message, or with nothing at its timeout.
@@ -511,7 +721,14 @@ impl<S> Server<S> {
             return;
         };
         let since = (self.now.mono_ms / TICK_MS) as u32;
-        let phase = std::mem::replace(&mut conn.phase, Phase::Head { scanned: 0, since, fresh: false });
+        let phase = std::mem::replace(
+            &mut conn.phase,
+            Phase::Head {
+                scanned: 0,
+                since,
+                fresh: false,
+            },
+        );
         if let Phase::Poll(poll) = phase {
             let sender_is_wide = std::mem::replace(&mut self.wide, wide);
             self.respond(id, &poll.meta, 200, BARE_TYPE, false, &[], text.as_bytes());

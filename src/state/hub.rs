@@ -139,7 +139,12 @@ impl Hub {
             mark: 0,
             numeric,
         });
-        let Hub { members, apps, hasher, .. } = self;
+        let Hub {
+            members,
+            apps,
+            hasher,
+            ..
+        } = self;
         let app = &mut apps[app as usize];
         app.arrivals.insert(stamp, key);
         let hash = hasher.hash_one(user);
@@ -197,7 +202,11 @@ impl Hub {
         let Some(app) = self.find_app(app) else {
             return Ok(true);
         };
-        let mark = if spec.is_single() { None } else { Some(self.next_serial()) };
+        let mark = if spec.is_single() {
+            None
+        } else {
+            Some(self.next_serial())
+        };
         loop {
             if *budget == 0 {
                 return Ok(false);
@@ -233,7 +242,12 @@ impl Hub {
         budget: &mut u32,
         out: &mut Vec<u32>,
     ) -> Option<Box<str>> {
-        let Hub { members, apps, hasher, .. } = self;
+        let Hub {
+            members,
+            apps,
+            hasher,
+            ..
+        } = self;
         let app = &apps[app as usize];
         let begin = out.len();
         let mut stopped = None;
@@ -251,7 +265,10 @@ impl Hub {
                     _ => "",
                 };
                 let from = after.unwrap_or(prefix);
-                for first in app.names.range_from(from, after.is_some(), |k| name_of(members, k)) {
+                for first in app
+                    .names
+                    .range_from(from, after.is_some(), |k| name_of(members, k))
+                {
                     let name = name_of(members, first);
                     if !name.starts_with(prefix) {
                         break;
@@ -314,7 +331,12 @@ impl Hub {
             names: NameIndex::default(),
             arrivals: BTreeMap::new(),
         }) as u32;
-        let Hub { apps, app_by_name, hasher, .. } = self;
+        let Hub {
+            apps,
+            app_by_name,
+            hasher,
+            ..
+        } = self;
         app_by_name.insert_unique(hasher.hash_one(name), app, |&k| {
             hasher.hash_one(&*apps[k as usize].name)
         });
@@ -323,7 +345,13 @@ impl Hub {
 
     /// Unlinks a member everywhere and gives its stamp.
     fn remove(&mut self, key: u32) -> Option<u64> {
-        let Hub { members, apps, app_by_name, hasher, .. } = self;
+        let Hub {
+            members,
+            apps,
+            app_by_name,
+            hasher,
+            ..
+        } = self;
         let member = members.get(key as usize)?.as_ref()?;
         let (app_key, stamp, next, previous) =
             (member.app, member.stamp, member.next, member.previous);
@@ -367,19 +395,29 @@ impl Hub {
         let mut seen = 0;
         for (app_key, app) in &self.apps {
             assert!(!app.arrivals.is_empty(), "an empty app stayed");
-            let names: Vec<u32> =
-                app.names.range_from("", false, |k| name_of(&self.members, k)).collect();
+            let names: Vec<u32> = app
+                .names
+                .range_from("", false, |k| name_of(&self.members, k))
+                .collect();
             assert_eq!(names.len(), app.by_name.len());
             let mut ringed = 0;
             for first in names {
                 let name = name_of(&self.members, first);
                 let hash = self.hasher.hash_one(name);
-                let found = app.by_name.find(hash, |&k| name_of(&self.members, k) == name);
-                assert_eq!(found, Some(&first), "table and index disagree about {name:?}");
+                let found = app
+                    .by_name
+                    .find(hash, |&k| name_of(&self.members, k) == name);
+                assert_eq!(
+                    found,
+                    Some(&first),
+                    "table and index disagree about {name:?}"
+                );
                 let mut ring = Vec::new();
                 push_ring(&self.members, first, &mut ring);
                 for key in ring {
-                    let member = self.members[key as usize].as_ref().expect("ringed members exist");
+                    let member = self.members[key as usize]
+                        .as_ref()
+                        .expect("ringed members exist");
                     assert_eq!((member.app, &*member.user), (app_key as u32, name));
                     assert_eq!(app.arrivals.get(&member.stamp), Some(&key));
                     ringed += 1;
@@ -407,7 +445,10 @@ fn name_of(members: &[Option<Member>], key: u32) -> &str {
 
 /// Links `key` into the ring of `first`, as its last.
 fn link_before(members: &mut [Option<Member>], first: u32, key: u32) {
-    let Some(last) = members[first as usize].as_mut().map(|m| std::mem::replace(&mut m.previous, key)) else {
+    let Some(last) = members[first as usize]
+        .as_mut()
+        .map(|m| std::mem::replace(&mut m.previous, key))
+    else {
         return;
     };
     if let Some(member) = &mut members[last as usize] {
@@ -436,20 +477,28 @@ mod tests {
     fn select(hub: &mut Hub, app: &str, spec: &str) -> Vec<u32> {
         let (mut cursor, mut out) = (Cursor::default(), Vec::new());
         let spec = Spec::Text(spec.into());
-        while !hub.select(app, &spec, &mut cursor, &mut 3, &mut out).expect("short patterns") {}
+        while !hub
+            .select(app, &spec, &mut cursor, &mut 3, &mut out)
+            .expect("short patterns")
+        {}
         out.sort_unstable();
         out.dedup();
         out
     }
 
     fn names(hub: &Hub, app: &str) -> Vec<String> {
-        hub.users(app, 0).map(|(_, user, _)| user.to_owned()).collect()
+        hub.users(app, 0)
+            .map(|(_, user, _)| user.to_owned())
+            .collect()
     }
 
     #[test]
     fn patterns_select_their_members() {
         let mut hub = Hub::default();
-        for (key, user) in ["u1", "u2", "group1/1", "group1/2", "u1", "", "group10"].iter().enumerate() {
+        for (key, user) in ["u1", "u2", "group1/1", "group1/2", "u1", "", "group10"]
+            .iter()
+            .enumerate()
+        {
             hub.join(key as u32, "a", user, false);
         }
         hub.join(9, "b", "u1", false);
@@ -471,10 +520,16 @@ mod tests {
         assert_eq!(select(&mut hub, "none", "*"), &[] as &[u32]);
         let one = Spec::List(vec!["u1,u2".into(), "u2".into()]);
         let mut out = Vec::new();
-        assert_eq!(hub.select("a", &one, &mut Cursor::default(), &mut 99, &mut out), Ok(true));
+        assert_eq!(
+            hub.select("a", &one, &mut Cursor::default(), &mut 99, &mut out),
+            Ok(true)
+        );
         assert_eq!(out, [1]);
         let long = Spec::Text("x".repeat(PATTERN_BYTES_MAX + 1).into());
-        assert!(hub.select("a", &long, &mut Cursor::default(), &mut 99, &mut out).is_err());
+        assert!(
+            hub.select("a", &long, &mut Cursor::default(), &mut 99, &mut out)
+                .is_err()
+        );
     }
 
     #[test]
@@ -499,7 +554,9 @@ mod tests {
         let (mut hub, mut model) = (Hub::default(), BTreeMap::<u32, (String, String)>::new());
         let mut seed = 7u64;
         let mut next = |n: u64| {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            seed = seed
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             (seed >> 33) % n
         };
         for step in 0..5_000 {
@@ -508,7 +565,10 @@ mod tests {
                 hub.leave(key);
                 model.remove(&key);
             } else {
-                let (app, user) = (format!("a{}", next(3)), format!("g{}/{}", next(4), next(40)));
+                let (app, user) = (
+                    format!("a{}", next(3)),
+                    format!("g{}/{}", next(4), next(40)),
+                );
                 hub.join(key, &app, &user, false);
                 model.insert(key, (app, user));
             }
@@ -537,7 +597,10 @@ mod tests {
         for (spec, budget) in [("u77777", 2), ("u7777*", 13), ("u1,u2,u3", 4)] {
             let spec = Spec::Text(spec.into());
             let (mut left, mut out) = (budget, Vec::new());
-            assert_eq!(hub.select("a", &spec, &mut Cursor::default(), &mut left, &mut out), Ok(true));
+            assert_eq!(
+                hub.select("a", &spec, &mut Cursor::default(), &mut left, &mut out),
+                Ok(true)
+            );
         }
     }
 }

@@ -14,5 +14,5 @@ pub mod peers;
 pub mod server;
 pub mod stats;
 pub mod sweep;
-pub mod websocket;
 pub mod timer_queue;
+pub mod websocket;

@@ -128,7 +128,9 @@ mod tests {
         let (mut index, mut model) = (NameIndex::default(), BTreeMap::new());
         let mut seed = 1u64;
         let mut next = || {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            seed = seed
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             (seed >> 33) as usize
         };
         for _ in 0..20_000 {
@@ -149,12 +151,19 @@ mod tests {
             }
         }
         for from in ["", "g3/", "g3/1", "g6/999", "h"] {
-            let got: Vec<u32> = index.range_from(from, false, |k| names[k as usize].as_str()).collect();
+            let got: Vec<u32> = index
+                .range_from(from, false, |k| names[k as usize].as_str())
+                .collect();
             let want: Vec<u32> = model.range(from..).map(|(_, &k)| k).collect();
             assert_eq!(got, want, "from {from:?}");
         }
-        let some = *model.keys().nth(model.len() / 2).expect("the model is not empty");
-        let got = index.range_from(some, true, |k| names[k as usize].as_str()).count();
+        let some = *model
+            .keys()
+            .nth(model.len() / 2)
+            .expect("the model is not empty");
+        let got = index
+            .range_from(some, true, |k| names[k as usize].as_str())
+            .count();
         assert_eq!(got, model.range(some..).count() - 1);
     }
 

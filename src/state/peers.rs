@@ -24,7 +24,10 @@ impl Peers {
     pub fn enter(&mut self, address: Option<IpAddr>) -> u32 {
         let slots = &mut self.slots;
         let slot = *self.by_address.entry(address).or_insert_with(|| {
-            slots.insert(Peer { address, connections: 0 }) as u32
+            slots.insert(Peer {
+                address,
+                connections: 0,
+            }) as u32
         });
         if let Some(peer) = slots.get_mut(slot as usize) {
             peer.connections += 1;

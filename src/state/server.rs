@@ -16,7 +16,9 @@ use jiff::tz::TimeZone;
 use slab::Slab;
 
 use crate::ids::{ConnId, Now};
-use crate::limits::{HELD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_MS_MAX, REFUSALS_MAX, TICK_MS, WORK_PER_TURN};
+use crate::limits::{
+    HELD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_MS_MAX, REFUSALS_MAX, TICK_MS, WORK_PER_TURN,
+};
 use crate::message::{Job, JobDone, LogFile, LogLine};
 use crate::proto::deflate::Deflate;
 use crate::proto::logtext::LogTime;
@@ -172,7 +174,9 @@ impl<S> Server<S> {
         };
         let full = self.conns.len() >= max
             || self.is_stopping()
-            || (per_address > 0 && address.is_some() && self.peers.connections(address) as usize >= per_address);
+            || (per_address > 0
+                && address.is_some()
+                && self.peers.connections(address) as usize >= per_address);
         if full && self.conns.len() >= max.saturating_add(REFUSALS_MAX) {
             self.stats.refused += 1;
             return Err(io);
@@ -185,7 +189,11 @@ impl<S> Server<S> {
             io,
             outbound: Outbound::default(),
             carry: Vec::new(),
-            phase: Phase::Head { scanned: 0, since: tick, fresh: true },
+            phase: Phase::Head {
+                scanned: 0,
+                since: tick,
+                fresh: true,
+            },
             parked: None,
             held: 0,
             generation,
@@ -196,7 +204,10 @@ impl<S> Server<S> {
             blocked: false,
             input: InputState::Open,
         });
-        let id = ConnId { key: key as u32, generation };
+        let id = ConnId {
+            key: key as u32,
+            generation,
+        };
         if full {
             self.stats.refused += 1;
             self.refuse_connection(id);
@@ -269,7 +280,10 @@ impl<S> Server<S> {
 
     pub(super) fn log(&mut self, text: &str) {
         let text = self.log_time.server_line(self.now.unix_ms, text);
-        self.output(Output::Log(LogLine { file: LogFile::Server, text }));
+        self.output(Output::Log(LogLine {
+            file: LogFile::Server,
+            text,
+        }));
     }
 
     /// The present in ticks since the start.
@@ -279,7 +293,10 @@ impl<S> Server<S> {
 
     pub(super) fn id_of(&self, key: u32) -> Option<ConnId> {
         let conn = self.conns.get(key as usize)?;
-        Some(ConnId { key, generation: conn.generation })
+        Some(ConnId {
+            key,
+            generation: conn.generation,
+        })
     }
 
     pub(super) fn conn(&self, id: ConnId) -> Option<&Connection<S>> {
@@ -338,7 +355,10 @@ impl<S> Server<S> {
     fn process(&mut self, id: ConnId, data: &mut [u8]) -> usize {
         let mut used = 0;
         loop {
-            let limit = self.settings.max_queue.max(crate::limits::UNREAD_REPLY_BYTES_MAX);
+            let limit = self
+                .settings
+                .max_queue
+                .max(crate::limits::UNREAD_REPLY_BYTES_MAX);
             let Some(conn) = self.conn_mut(id) else {
                 return data.len();
             };
@@ -369,7 +389,11 @@ impl<S> Server<S> {
 
     /// Input behind an error answer: read so that the answer is not destroyed by a reset.
     fn discard(&mut self, id: ConnId, bytes: usize) -> usize {
-        if let Some(Connection { phase: Phase::Lingering { left, .. }, .. }) = self.conn_mut(id) {
+        if let Some(Connection {
+            phase: Phase::Lingering { left, .. },
+            ..
+        }) = self.conn_mut(id)
+        {
             *left = left.saturating_sub(bytes as u32);
             if *left == 0 {
                 self.drop_connection(id);
@@ -397,7 +421,10 @@ impl<S> Server<S> {
         if conn.parked.is_some() || matches!(conn.input, InputState::Open | InputState::Paused) {
             return;
         }
-        if matches!(conn.phase, Phase::Poll(_)) || conn.input == InputState::Lost || conn.outbound.is_empty() {
+        if matches!(conn.phase, Phase::Poll(_))
+            || conn.input == InputState::Lost
+            || conn.outbound.is_empty()
+        {
             self.drop_connection(id);
         } else {
             self.linger(id);
@@ -425,7 +452,11 @@ impl<S> Server<S> {
             return;
         };
         conn.carry = Vec::new();
-        conn.phase = Phase::Lingering { left: LINGER_BYTES_MAX, until, shut: false };
+        conn.phase = Phase::Lingering {
+            left: LINGER_BYTES_MAX,
+            until,
+            shut: false,
+        };
         if conn.input == InputState::Paused {
             conn.input = InputState::Open;
         }
@@ -441,7 +472,10 @@ impl<S> Server<S> {
             return;
         };
         let ended = matches!(conn.input, InputState::Ended | InputState::Lost);
-        if let Phase::Lingering { shut, until: limit, .. } = &mut conn.phase {
+        if let Phase::Lingering {
+            shut, until: limit, ..
+        } = &mut conn.phase
+        {
             if ended {
                 self.drop_connection(id);
             } else if !*shut {
@@ -472,7 +506,12 @@ impl<S> Server<S> {
             return;
         }
         if let Some((app, user)) = self.hub.member(id.key) {
-            let text = format!("[app {}] del user: {} #{}", log_name(app), log_name(user), id.generation);
+            let text = format!(
+                "[app {}] del user: {} #{}",
+                log_name(app),
+                log_name(user),
+                id.generation
+            );
             self.log(&text);
             self.hub.leave(id.key);
         }

@@ -45,7 +45,11 @@ pub struct Stats {
 impl Stats {
     /// All zero; `start_text` is the start in local time.
     pub fn new(now: Now, start_text: &str) -> Self {
-        Stats { start_unix_s: now.unix_ms / 1_000, start_text: start_text.to_owned(), ..Stats::default() }
+        Stats {
+            start_unix_s: now.unix_ms / 1_000,
+            start_text: start_text.to_owned(),
+            ..Stats::default()
+        }
     }
 }
 

@@ -38,7 +38,11 @@ enum Due {
 
 impl Sweep {
     pub fn new(now: Now) -> Self {
-        Sweep { next_ms: now.mono_ms, at: 0, stop: None }
+        Sweep {
+            next_ms: now.mono_ms,
+            at: 0,
+            stop: None,
+        }
     }
 }
 
@@ -50,7 +54,10 @@ impl<S> Server<S> {
 
     /// Whether an ordered stop is complete.
     pub fn is_stopped(&self) -> bool {
-        self.sweep.stop.as_ref().is_some_and(|stop| self.is_empty() || self.now.mono_ms >= stop.limit_ms)
+        self.sweep
+            .stop
+            .as_ref()
+            .is_some_and(|stop| self.is_empty() || self.now.mono_ms >= stop.limit_ms)
     }
 
     pub(super) fn next_sweep_ms(&self) -> Option<u64> {
@@ -90,7 +97,11 @@ impl<S> Server<S> {
             Due::Cut => self.drop_connection(id),
             Due::Slow => self.refuse_slow(id),
             Due::Ping => {
-                if let Some(Connection { phase: Phase::WebSocket(ws), .. }) = self.conn_mut(id) {
+                if let Some(Connection {
+                    phase: Phase::WebSocket(ws),
+                    ..
+                }) = self.conn_mut(id)
+                {
                     ws.pinged = true;
                 }
                 self.send_notice(id, ping_frame());
@@ -101,7 +112,8 @@ impl<S> Server<S> {
     fn due(&self, id: ConnId, conn: &Connection<S>) -> Due {
         let settings = &self.settings;
         let tick = self.tick();
-        let passed = |since: u32, limit_ms: u64| u64::from(tick.saturating_sub(since)) * TICK_MS >= limit_ms;
+        let passed =
+            |since: u32, limit_ms: u64| u64::from(tick.saturating_sub(since)) * TICK_MS >= limit_ms;
         if conn.parked.is_some() {
             return Due::Nothing;
         }
@@ -110,18 +122,34 @@ impl<S> Server<S> {
             Phase::Lingering { until, .. } if conn.outbound.is_empty() && tick > *until => Due::Cut,
             Phase::Lingering { .. } if passed(conn.heard, settings.write_timeout_ms) => Due::Cut,
             Phase::Lingering { .. } => Due::Nothing,
-            _ if conn.input == InputState::Paused && passed(conn.heard, settings.write_timeout_ms) => Due::Cut,
+            _ if conn.input == InputState::Paused
+                && passed(conn.heard, settings.write_timeout_ms) =>
+            {
+                Due::Cut
+            }
             Phase::Head { .. } if !conn.outbound.is_empty() => {
-                if passed(conn.heard, settings.write_timeout_ms) { Due::Cut } else { Due::Nothing }
+                if passed(conn.heard, settings.write_timeout_ms) {
+                    Due::Cut
+                } else {
+                    Due::Nothing
+                }
             }
             Phase::Head { since, fresh, .. } if *fresh || !conn.carry.is_empty() => {
-                if passed(*since, settings.head_timeout_ms) { Due::Slow } else { Due::Nothing }
+                if passed(*since, settings.head_timeout_ms) {
+                    Due::Slow
+                } else {
+                    Due::Nothing
+                }
             }
             Phase::Head { .. } if passed(conn.heard, settings.keepalive_timeout_ms) => Due::Cut,
             Phase::Head { .. } => Due::Nothing,
             Phase::Body(incoming) => {
                 let earned_ms = incoming.body.len() as u64 * 1_000 / BODY_BYTES_PER_S_MIN;
-                if passed(incoming.since, settings.body_timeout_ms + earned_ms) { Due::Slow } else { Due::Nothing }
+                if passed(incoming.since, settings.body_timeout_ms + earned_ms) {
+                    Due::Slow
+                } else {
+                    Due::Nothing
+                }
             }
             Phase::WebSocket(ws) => {
                 let interval_ms = spread(settings.ping_interval_ms, id);
@@ -146,7 +174,10 @@ impl<S> Server<S> {
         self.log("stopping: connections are closed");
         let sweeps = (self.settings.shutdown_timeout_ms / 4 / SWEEP_MS).clamp(1, 20) as usize;
         let pace = self.len().div_ceil(sweeps).max(64);
-        self.sweep.stop = Some(Stop { limit_ms: self.now.mono_ms + self.settings.shutdown_timeout_ms, pace });
+        self.sweep.stop = Some(Stop {
+            limit_ms: self.now.mono_ms + self.settings.shutdown_timeout_ms,
+            pace,
+        });
         self.sweep.next_ms = self.now.mono_ms;
         self.go_on_stopping();
     }
@@ -160,9 +191,15 @@ impl<S> Server<S> {
         let ids: Vec<ConnId> = self
             .conns
             .iter()
-            .filter(|(_, conn)| conn.parked.is_none() && !matches!(conn.phase, Phase::Lingering { .. } | Phase::Body(_)))
+            .filter(|(_, conn)| {
+                conn.parked.is_none()
+                    && !matches!(conn.phase, Phase::Lingering { .. } | Phase::Body(_))
+            })
             .take(pace)
-            .map(|(key, conn)| ConnId { key: key as u32, generation: conn.generation })
+            .map(|(key, conn)| ConnId {
+                key: key as u32,
+                generation: conn.generation,
+            })
             .collect();
         for id in ids {
             match self.conn(id).map(|conn| &conn.phase) {

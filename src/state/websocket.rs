@@ -49,14 +49,20 @@ impl<S> Server<S> {
                     Some(Event::Text(_) | Event::Binary(_)) if !self.may_speak(id, second) => {
                         self.close_websocket(id, 1008, "too many messages per second");
                     }
-                    Some(Event::Text(text)) if echo => self.send_reply(id, codec::text_frame(text.as_bytes()), false),
+                    Some(Event::Text(text)) if echo => {
+                        self.send_reply(id, codec::text_frame(text.as_bytes()), false)
+                    }
                     Some(Event::Text(text)) => self.handle_text(id, &text),
-                    Some(Event::Binary(bytes)) if echo => self.send_reply(id, codec::binary_frame(&bytes), false),
+                    Some(Event::Binary(bytes)) if echo => {
+                        self.send_reply(id, codec::binary_frame(&bytes), false)
+                    }
                     Some(Event::Binary(bytes)) => match std::str::from_utf8(&bytes) {
                         Ok(text) => self.handle_text(id, text),
                         Err(_) => self.close_websocket(id, 1007, "bad data format"),
                     },
-                    Some(Event::Ping(payload)) => self.send_reply(id, codec::pong_frame(payload), false),
+                    Some(Event::Ping(payload)) => {
+                        self.send_reply(id, codec::pong_frame(payload), false)
+                    }
                     Some(Event::Close(code, _)) => self.answer_close(id, code),
                     Some(Event::Pong) | None => {}
                 }
@@ -80,7 +86,8 @@ impl<S> Server<S> {
         if max_rate == 0 {
             return true;
         }
-        let Some(Phase::WebSocket(ws)) = live(&mut self.conns, id).map(|conn| &mut conn.phase) else {
+        let Some(Phase::WebSocket(ws)) = live(&mut self.conns, id).map(|conn| &mut conn.phase)
+        else {
             return false;
         };
         if ws.rate_second != second {
@@ -124,7 +131,12 @@ impl<S> Server<S> {
         };
         let numeric = matches!(message.user, Some(Value::Number(_)));
         self.hub.join(id.key, &app, &user, numeric);
-        let text = format!("[app {}] add user: {} #{}", log_name(&app), log_name(&user), id.generation);
+        let text = format!(
+            "[app {}] add user: {} #{}",
+            log_name(&app),
+            log_name(&user),
+            id.generation
+        );
         self.log(&text);
         self.send_reply(id, Bytes::from_static(OK_FRAME), false);
     }
@@ -149,7 +161,13 @@ impl<S> Server<S> {
             && let Some((_, user)) = self.hub.member(id.key)
         {
             let (to, by) = (spec.text(), log_name(user));
-            let line = format!("[app {}] push to {} by {by} #{}: {}", log_name(&app), log_name(&to), id.generation, log_text(&text, LOG_TEXT_BYTES_MAX));
+            let line = format!(
+                "[app {}] push to {} by {by} #{}: {}",
+                log_name(&app),
+                log_name(&to),
+                id.generation,
+                log_text(&text, LOG_TEXT_BYTES_MAX)
+            );
             self.log(&line);
         }
         match self.push_from_websocket(&app, spec, Cow::Owned(text)) {
@@ -177,7 +195,12 @@ impl<S> Server<S> {
         let text = log_text(text, LOG_TEXT_BYTES_MAX);
         let line = match self.hub.member(id.key) {
             Some((app, user)) => {
-                format!("[app {}] recv from {} #{}: {text}", log_name(app), log_name(user), id.generation)
+                format!(
+                    "[app {}] recv from {} #{}: {text}",
+                    log_name(app),
+                    log_name(user),
+                    id.generation
+                )
             }
             None => format!("recv init from #{}: {text}", id.generation),
         };
@@ -205,10 +228,16 @@ fn name_in<'m>(value: &'m Option<Value>, param: &str) -> Result<Cow<'m, str>, St
         None => return Err(format!("*** error: require param `{param}`")),
         Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
         Some(Value::Number(number)) => Cow::Owned(json::to_text(&Value::Number(number.clone()))),
-        Some(_) => return Err(format!("*** error: param `{param}` must be a string or a number")),
+        Some(_) => {
+            return Err(format!(
+                "*** error: param `{param}` must be a string or a number"
+            ));
+        }
     };
     if name.len() > NAME_BYTES_MAX {
-        return Err(format!("*** error: param `{param}` is longer than {NAME_BYTES_MAX} bytes"));
+        return Err(format!(
+            "*** error: param `{param}` is longer than {NAME_BYTES_MAX} bytes"
+        ));
     }
     Ok(name)
 }
@@ -269,19 +298,47 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, want: Option<(Option<&str>, Option<&str>)>) {
-        let got = Message::parse(text).map(|m| (m.ac.map(|v| json::to_text(&v)), m.msg.map(|v| json::to_text(&v))));
-        assert_eq!(got, want.map(|(ac, msg)| (ac.map(str::to_owned), msg.map(str::to_owned))), "{text:?}");
+        let got = Message::parse(text).map(|m| {
+            (
+                m.ac.map(|v| json::to_text(&v)),
+                m.msg.map(|v| json::to_text(&v)),
+            )
+        });
+        assert_eq!(
+            got,
+            want.map(|(ac, msg)| (ac.map(str::to_owned), msg.map(str::to_owned))),
+            "{text:?}"
+        );
     }
 
     #[test]
     fn messages_are_objects_or_lists() {
-        check(r#"{"ac":"push","msg":{"b":1,"a":2},"x":[1,{}]}"#, Some((Some("push"), Some(r#"{"b":1,"a":2}"#))));
+        check(
+            r#"{"ac":"push","msg":{"b":1,"a":2},"x":[1,{}]}"#,
+            Some((Some("push"), Some(r#"{"b":1,"a":2}"#))),
+        );
         check(r#" {"ac":"a","ac":"b"} "#, Some((Some("b"), None)));
         check(r#"{"msg":null}"#, Some((None, None)));
-        check(r#"{"msg":12345678901234567890123}"#, Some((None, Some("12345678901234567890123"))));
+        check(
+            r#"{"msg":12345678901234567890123}"#,
+            Some((None, Some("12345678901234567890123"))),
+        );
         check("[]", Some((None, None)));
         check(r#"[1,"a",{"ac":"push"}]"#, Some((None, None)));
-        for bad in ["", "hello", "123", "-1.5", "\"s\"", "null", "true", "{", "{}x", "[1,]", "{\"ac\":}", "{'ac':1}"] {
+        for bad in [
+            "",
+            "hello",
+            "123",
+            "-1.5",
+            "\"s\"",
+            "null",
+            "true",
+            "{",
+            "{}x",
+            "[1,]",
+            "{\"ac\":}",
+            "{'ac':1}",
+        ] {
             check(bad, None);
         }
     }
