@@ -174,3 +174,56 @@ fn connections_beyond_the_cap_get_503() {
         });
     }
 }
+
+#[test]
+fn a_caller_that_does_not_read_its_answers_is_not_read_either() {
+    const REQUESTS: usize = 30_000;
+    let server = Server::start();
+    let mut conn = Conn::open_narrow(&server);
+    let mut other = Conn::open(&server);
+    // 30 MB of requests, so that no buffer of the kernel holds them, and as much of answers.
+    let request = format!(
+        "GET /stat HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n",
+        "y".repeat(1000)
+    );
+    let bytes = request.repeat(REQUESTS).into_bytes();
+    let (mut sent, mut stuck) = (0, 0);
+    while stuck < 50 {
+        assert!(
+            sent < bytes.len(),
+            "the server took all and could get rid of little"
+        );
+        match conn.send_some(&bytes[sent..]) {
+            // An answer on another connection says that the server has had its turn.
+            0 => stuck += usize::from(other.ask(PLAIN).text() == NOBODY),
+            more => (sent, stuck) = (sent + more, 0),
+        }
+    }
+    let mut writer = conn.twin();
+    std::thread::scope(|scope| {
+        scope.spawn(move || writer.send(&bytes[sent..]));
+        for n in 0..REQUESTS {
+            assert!(conn.answer().text().starts_with("[0,{"), "answer {n}");
+        }
+    });
+    let peak = server.memory_peak();
+    assert!(peak < 32 << 20, "{peak} bytes at its peak");
+}
+
+#[test]
+fn unfinished_bodies_share_a_cap() {
+    let server = Server::start();
+    let head = "POST /push HTTP/1.1\r\nHost: h\r\nContent-Length: 4194304\r\n\r\n";
+    let bytes = [head.as_bytes(), &vec![b'x'; 4_000_000]].concat();
+    let mut open: Vec<Conn> = Vec::new();
+    for _ in 0..60 {
+        let mut conn = Conn::open(&server);
+        // Beyond the cap it may be answered and closed before it is through.
+        let _ = conn.offer(&bytes);
+        open.push(conn);
+    }
+    // The server has read what it will: it still answers others, and it did not keep all 240 MB.
+    assert_eq!(Conn::open(&server).ask(PLAIN).text(), NOBODY);
+    let peak = server.memory_peak();
+    assert!(peak < 160 << 20, "{peak} bytes at its peak");
+}

@@ -2,7 +2,7 @@
 //! accepts and requests it refuses. Never what a call means: that is `compat`.
 //!
 //! [`heads`] request lines and headers, [`bodies`] their framing, [`connections`] keep-alive and
-//! order, [`bounds`] caps and deadlines, [`upgrades`] the way to WebSocket, [`files`] static files.
+//! order, [`bounds`] caps and deadlines, [`upgrades`] the way to WebSocket, [`polls`] long polls, [`files`] static files.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -12,6 +12,7 @@ mod bounds;
 mod connections;
 mod files;
 mod heads;
+mod polls;
 mod upgrades;
 
 use common::http::{Answer, Conn};

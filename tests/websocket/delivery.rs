@@ -1,6 +1,6 @@
 //! Order of messages, and receivers that do not read (contract 2 and 4).
 
-use crate::common::http::{Conn, get, push, wait_users};
+use crate::common::http::{Conn, ask, get, push, wait_users};
 use crate::common::server::Server;
 use crate::common::websocket::{Message, TEXT, Ws, frame};
 
@@ -25,16 +25,77 @@ fn messages_to_one_connection_keep_their_order() {
     let server = Server::start();
     let mut receiver = Ws::user(&server, "order", "r");
     let mut sender = Ws::user(&server, "order", "s");
-    let push = |n: usize| format!(r#"{{"ac":"push","app":"order","user":"r","msg":{n}}}"#);
-    let pushes: Vec<u8> = (0..1000)
+    for n in 0..1000 {
+        sender.send_text(&format!(
+            r#"{{"ac":"push","app":"order","user":"r","msg":{n}}}"#
+        ));
+        if n % 10 == 9 {
+            for m in n - 9..=n {
+                assert_eq!(
+                    (receiver.text(), sender.text()),
+                    (m.to_string(), "1".into())
+                );
+            }
+        }
+    }
+}
+
+/// A receiver that reads is not slow, however many messages one read of the server holds for it.
+#[test]
+fn many_pushes_in_one_write() {
+    let server = Server::start();
+    let mut receiver = Ws::user(&server, "many", "r");
+    let mut sender = Ws::user(&server, "many", "s");
+    let push = |n: usize| format!(r#"{{"ac":"push","app":"many","user":"r","msg":{n}}}"#);
+    let pushes: Vec<u8> = (0..3000)
         .flat_map(|n| frame(TEXT, push(n).as_bytes()))
         .collect();
     sender.conn.send(pushes);
-    for n in 0..1000 {
+    for n in 0..3000 {
         assert_eq!(receiver.text(), n.to_string());
     }
-    for _ in 0..1000 {
+    for _ in 0..3000 {
         assert_eq!(sender.text(), "1");
+    }
+}
+
+#[test]
+fn many_pushes_in_one_list() {
+    let server = Server::start();
+    let mut receiver = Ws::user(&server, "list", "r");
+    let push = |n: usize| format!(r#"{{"app":"list","user":"r","msg":"{n}"}}"#);
+    let pushes: Vec<String> = (0..3000).map(push).collect();
+    let json = "Content-Type: application/json\r\n";
+    let answer = ask(
+        &server,
+        "POST",
+        "/push",
+        json,
+        &format!("[{}]", pushes.join(",")),
+    );
+    let counts = format!("[0,[{}]]\n", vec!["1"; 3000].join(","));
+    assert!(
+        answer.text() == counts,
+        "{} times 0",
+        answer.text().matches(",0").count()
+    );
+    for n in 0..3000 {
+        assert_eq!(receiver.text(), n.to_string());
+    }
+}
+
+#[test]
+fn many_pushes_pipelined() {
+    let server = Server::start();
+    let mut receiver = Ws::user(&server, "pipe", "r");
+    let mut conn = Conn::open(&server);
+    let push = |n: usize| format!("GET /push?app=pipe&user=r&msg={n} HTTP/1.1\r\nHost: h\r\n\r\n");
+    conn.send((0..3000).map(push).collect::<String>());
+    for n in 0..3000 {
+        assert_eq!(receiver.text(), n.to_string());
+    }
+    for _ in 0..3000 {
+        assert_eq!(conn.answer().text(), "[0,1]\n");
     }
 }
 
