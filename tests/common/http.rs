@@ -337,6 +337,16 @@ pub fn wait_users(server: &Server, app: &str, users: &str) {
     });
 }
 
+/// Waits until the server holds no connection but the one that asks.
+#[track_caller]
+pub fn wait_alone(server: &Server) {
+    wait_for("all other connections to be closed", || {
+        get(server, "/stat")
+            .contains(r#""connection_num":1,"#)
+            .then_some(())
+    });
+}
+
 /// What holds for every answer (RFC 9110, 6.6.1 and 8.6; RFC 9112, 6; contract 7.8).
 #[track_caller]
 fn check_head(answer: &Answer) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jdserver::limits::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 
 use crate::common::WAIT;
-use crate::common::http::{Conn, wait_users};
+use crate::common::http::{Conn, wait_alone, wait_users};
 use crate::common::server::Server;
 use crate::{NOBODY, PLAIN, accepted, refusal, refused};
 
@@ -61,7 +61,7 @@ fn the_size_of_a_target() {
 
 #[test]
 fn a_slow_head_gets_408() {
-    let server = Server::configured("head_timeout = 0.2\n");
+    let server = Server::configured("head_timeout = 0.5\n");
     for part in [
         "G",
         "GET / HTTP/1.1\r\nHost: h\r\n",
@@ -115,7 +115,7 @@ fn a_slow_body_gets_408() {
 
 #[test]
 fn an_idle_connection_ends_silently() {
-    let server = Server::configured("keepalive_timeout = 0.2\n");
+    let server = Server::configured("keepalive_timeout = 0.5\n");
     let mut conn = Conn::open(&server);
     assert_eq!(conn.ask(PLAIN).text(), NOBODY);
     assert_eq!(conn.ask(PLAIN).text(), NOBODY);
@@ -136,15 +136,15 @@ fn a_connection_that_never_asks_ends() {
 #[test]
 fn short_deadlines_do_not_end_a_long_poll() {
     let server =
-        Server::configured("head_timeout = 0.1\nbody_timeout = 0.1\nkeepalive_timeout = 0.1\n");
+        Server::configured("head_timeout = 0.5\nbody_timeout = 0.5\nkeepalive_timeout = 0.5\n");
     let mut poll = Conn::open(&server);
     let asked = Instant::now();
-    poll.send("GET /getMsg?app=lp&user=u&timeout=0.5 HTTP/1.1\r\nHost: h\r\n\r\n");
+    poll.send("GET /getMsg?app=lp&user=u&timeout=1.5 HTTP/1.1\r\nHost: h\r\n\r\n");
     wait_users(&server, "lp", r#"["u"]"#);
     let answer = poll.answer();
     assert_eq!((answer.status, answer.text().as_str()), (200, ""));
     assert!(
-        asked.elapsed() >= Duration::from_millis(500),
+        asked.elapsed() >= Duration::from_millis(1500),
         "after {:?}",
         asked.elapsed()
     );
@@ -226,4 +226,14 @@ fn unfinished_bodies_share_a_cap() {
     assert_eq!(Conn::open(&server).ask(PLAIN).text(), NOBODY);
     let peak = server.memory_peak();
     assert!(peak < 160 << 20, "{peak} bytes at its peak");
+}
+
+#[test]
+fn who_was_refused_and_stays_is_cut() {
+    let server = Server::start();
+    let mut conn = Conn::open(&server);
+    conn.send("GET / HTTP/1.1\r\n\r\n");
+    refusal(&mut conn, "no Host", &[400]);
+    wait_alone(&server);
+    drop(conn);
 }

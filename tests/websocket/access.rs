@@ -138,6 +138,12 @@ fn origins() {
             "{origin}"
         );
         assert_eq!(refused(&server, "/", &header).status, 403, "{origin}");
+        let asked = ask(&server, "OPTIONS", "/push", &header, "");
+        assert_eq!(
+            asked.header("access-control-allow-origin"),
+            None,
+            "{origin}"
+        );
     }
     // Who is no browser names no origin.
     assert_eq!(get(&server, "/getUsers?app=a"), "[0,[]]\n");

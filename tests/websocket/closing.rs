@@ -1,6 +1,6 @@
 //! The closing handshake in both directions (RFC 6455, 7).
 
-use crate::common::http::{get, wait_users};
+use crate::common::http::{get, wait_alone, wait_users};
 use crate::common::server::Server;
 use crate::common::websocket::{CLOSE, Message, TEXT, Ws, frame};
 use crate::{echo, echoing};
@@ -106,6 +106,17 @@ fn a_client_that_never_answers_a_close_is_cut() {
     ws.send_text("no json");
     ws.text();
     assert!(matches!(ws.message(), Message::Close(1007, _)));
+    wait_alone(&server);
+    assert_eq!(ws.message(), Message::End);
+}
+
+#[test]
+fn a_client_that_never_ends_its_connection_is_cut() {
+    let server = Server::start();
+    let mut ws = Ws::user(&server, "cut", "u");
+    ws.send(CLOSE, &payload(1000, b""));
+    assert_eq!(ws.message(), Message::Close(1000, String::new()));
+    wait_alone(&server);
     assert_eq!(ws.message(), Message::End);
 }
 
