@@ -134,8 +134,6 @@ pub const READ_BYTES: usize = 64 << 10;
 pub const READS_PER_TURN: usize = 4;
 /// Bytes written to one connection before others have their turn.
 pub const WRITE_BYTES_PER_TURN: usize = 512 << 10;
-/// Chunks in one `writev`.
-pub const WRITE_CHUNKS_MAX: usize = 64;
 /// Connections accepted in one turn per listener.
 pub const ACCEPTS_PER_TURN: usize = 256;
 /// When descriptors ran out: how long until accepting is tried again though none was closed.
