@@ -1,5 +1,7 @@
 //! Order of messages, and receivers that do not read (contract 2 and 4).
 
+use jdserver::limits::EXPRESS_RECEIVERS_MAX;
+
 use crate::common::http::{Conn, ask, get, push, wait_users};
 use crate::common::server::Server;
 use crate::common::websocket::{Message, TEXT, Ws, frame};
@@ -96,6 +98,29 @@ fn many_pushes_pipelined() {
     }
     for _ in 0..3000 {
         assert_eq!(conn.answer().text(), "[0,1]\n");
+    }
+}
+
+/// Wide enough for the slow lane: more receivers than are flushed at once.
+#[test]
+fn many_wide_pushes() {
+    const RECEIVERS: usize = EXPRESS_RECEIVERS_MAX + 36;
+    let server = Server::start();
+    let user = |n: usize| Ws::user(&server, "wide", &format!("u{n}"));
+    let mut receivers: Vec<Ws> = (0..RECEIVERS).map(user).collect();
+    let mut sender = Ws::user(&server, "other", "s");
+    let push = |n: usize| format!(r#"{{"ac":"push","app":"wide","user":"u*","msg":{n}}}"#);
+    let pushes: Vec<u8> = (0..1500)
+        .flat_map(|n| frame(TEXT, push(n).as_bytes()))
+        .collect();
+    sender.conn.send(pushes);
+    for _ in 0..1500 {
+        assert_eq!(sender.text(), RECEIVERS.to_string());
+    }
+    for receiver in &mut receivers {
+        for n in 0..1500 {
+            assert_eq!(receiver.text(), n.to_string());
+        }
     }
 }
 
