@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use crate::call::answer::{Answer, Data};
 use crate::ids::ConnId;
-use crate::limits::{BYTES_PER_WORK, LOG_TEXT_BYTES_MAX, MESSAGE_WORK, NAME_BYTES_MAX};
+use crate::limits::{
+    BYTES_PER_WORK, JSON_VALUES_MAX, LOG_TEXT_BYTES_MAX, MESSAGE_WORK, NAME_BYTES_MAX,
+};
 use crate::proto::json;
 use crate::proto::logtext::log_text;
 use crate::proto::websocket::{self as codec, Event};
@@ -276,7 +278,9 @@ impl Message {
     /// A JSON object's members that matter; an array has none; `None` for anything else.
     fn parse(text: &str) -> Option<Message> {
         // With arbitrary_precision a bare number visits as a map: only the bracket tells.
-        if !text.trim_start().starts_with(['{', '[']) {
+        if !text.trim_start().starts_with(['{', '['])
+            || json::has_more_values(text.as_bytes(), JSON_VALUES_MAX)
+        {
             return None;
         }
         let mut parser = serde_json::Deserializer::from_str(text);
