@@ -39,7 +39,7 @@ impl<'a> Body<'a> {
             .windows(5)
             .any(|part| part.eq_ignore_ascii_case(b"/json"))
         {
-            return Body::from_json(body).ok_or_else(|| CallError::new(1, "bad json-format body"));
+            return Body::from_json(body);
         }
         if media_type.eq_ignore_ascii_case("multipart/form-data") && !body.is_empty() {
             let form = multipart::boundary(content_type)
@@ -52,16 +52,18 @@ impl<'a> Body<'a> {
     }
 
     /// A JSON object or list; an empty list is an empty map, for PHP cannot tell them apart.
-    fn from_json(body: &'a [u8]) -> Option<Body<'a>> {
+    fn from_json(body: &'a [u8]) -> Result<Body<'a>, CallError> {
+        let bad = || CallError::new(1, "bad json-format body");
         let is_list = body.trim_ascii_start().first() == Some(&b'[');
         if !is_list {
             if json::has_more_values(body, JSON_VALUES_MAX) {
-                return None;
+                let detail = "bad json-format body: more than 200000 values; send a list of calls";
+                return Err(CallError::new(1, detail));
             }
-            return Form::parse_json(body).map(Body::Map);
+            return Form::parse_json(body).map(Body::Map).ok_or_else(bad);
         }
-        let list = JsonList::parse(body)?;
-        Some(if list.is_empty() {
+        let list = JsonList::parse(body).ok_or_else(bad)?;
+        Ok(if list.is_empty() {
             Body::Map(Form::default())
         } else {
             Body::List(list)
