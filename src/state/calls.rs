@@ -18,8 +18,8 @@ use crate::proto::json_list::JsonList;
 use crate::proto::logtext::log_text;
 use crate::state::batch::Batch;
 use crate::state::delivery::{Notice, PushState};
-use crate::state::hub::Spec;
 use crate::state::server::{Output, Server};
+use crate::state::spec::Spec;
 
 /// Who makes a call.
 #[derive(Clone, Copy, Debug)]

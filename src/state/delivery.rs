@@ -17,8 +17,9 @@ use crate::proto::websocket;
 use crate::settings::FullQueue;
 use crate::state::calls::Wait;
 use crate::state::connection::{Flush, InputState, Phase};
-use crate::state::hub::{Cursor, Spec};
+use crate::state::hub::Cursor;
 use crate::state::server::{Server, live};
+use crate::state::spec::Spec;
 
 /// Who is flushed when. Entries are checked against the connection when their turn comes.
 #[derive(Debug, Default)]

@@ -5,7 +5,6 @@
 //! one of them stands for the name in the app's hash table (look-up) and name index (prefixes).
 //! Arrival order, which `getUsers` and `*` follow, is a tree by a stamp given at the first init.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::ops::Bound;
@@ -16,57 +15,7 @@ use slab::Slab;
 use crate::limits::PATTERN_BYTES_MAX;
 use crate::proto::pattern::Pattern;
 use crate::state::names::NameIndex;
-
-/// Who a push is for: patterns, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spec<'a> {
-    /// A comma list.
-    Text(Cow<'a, str>),
-    /// A JSON list; a comma in an item is a comma.
-    List(Vec<String>),
-}
-
-impl Spec<'_> {
-    /// The pattern at `at` (0 to begin with), which is moved behind it; `None` behind the last.
-    fn next(&self, at: &mut usize) -> Option<&str> {
-        match self {
-            Spec::List(items) => {
-                let item = items.get(*at)?;
-                *at += 1;
-                Some(item)
-            }
-            Spec::Text(text) => {
-                let rest = text.get(*at..)?;
-                let len = memchr::memchr(b',', rest.as_bytes()).unwrap_or(rest.len());
-                *at += len + 1;
-                Some(&rest[..len])
-            }
-        }
-    }
-
-    fn is_single(&self) -> bool {
-        match self {
-            Spec::List(items) => items.len() < 2,
-            Spec::Text(text) => memchr::memchr(b',', text.as_bytes()).is_none(),
-        }
-    }
-
-    /// The specification as given, for logs and handlers.
-    pub fn text(&self) -> Cow<'_, str> {
-        match self {
-            Spec::Text(text) => Cow::Borrowed(text),
-            Spec::List(items) => Cow::Owned(items.join(",")),
-        }
-    }
-
-    /// The same, owning its text.
-    pub fn into_owned(self) -> Spec<'static> {
-        match self {
-            Spec::Text(text) => Spec::Text(Cow::Owned(text.into_owned())),
-            Spec::List(items) => Spec::List(items),
-        }
-    }
-}
+use crate::state::spec::Spec;
 
 /// How far a selection has come; a new one begins with the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -213,7 +162,7 @@ impl Hub {
             }
             *budget -= 1;
             let start = cursor.at;
-            let Some(pattern) = spec.next(&mut cursor.at) else {
+            let Some(pattern) = spec.next_pattern(&mut cursor.at) else {
                 return Ok(true);
             };
             if pattern.len() > PATTERN_BYTES_MAX {

@@ -20,8 +20,8 @@ use crate::proto::websocket::{self as codec, Event};
 use crate::state::calls::Progress;
 use crate::state::connection::{InputState, Phase, ReplyAs, WebSocket};
 use crate::state::delivery::Notice;
-use crate::state::hub::Spec;
 use crate::state::server::{Server, live, log_name};
+use crate::state::spec::Spec;
 
 /// The members of a message that mean something; absent and null are the same.
 #[derive(Debug, Default)]
