@@ -23,13 +23,15 @@ use crate::state::server::{Server, live};
 /// Who is flushed when. Entries are checked against the connection when their turn comes.
 #[derive(Debug, Default)]
 pub(super) struct FlushLists {
-    express: VecDeque<ConnId>,
+    express: VecDeque<(ConnId, u32)>,
     bulk: VecDeque<(ConnId, u32)>,
     seq: u32,
     /// Deliveries of wide pushes since the bulk list was last empty.
     pub backlog: usize,
     /// Bulk entries that may still be flushed this turn.
     pub bulk_left: usize,
+    /// A push delivered since the last reply.
+    delivered: bool,
     /// Calls that wait until the bulk list is empty.
     pub waiting: VecDeque<ConnId>,
 }
@@ -157,6 +159,7 @@ impl<S> Server<S> {
         for &key in selected.iter() {
             state.count += u64::from(self.deliver(key, notice, wide));
         }
+        self.lists.delivered |= !selected.is_empty();
     }
 
     /// Puts a message into one member's queue; false when the queue did not take it.
@@ -206,15 +209,12 @@ impl<S> Server<S> {
 
     /// Queues a reply and places it behind the receivers of what it answers.
     pub(super) fn send_reply(&mut self, id: ConnId, chunk: Bytes, wide: bool) {
-        self.queue(
-            id,
-            chunk,
-            if wide {
-                Flush::BulkReply
-            } else {
-                Flush::Express
-            },
-        );
+        let place = match (wide, std::mem::take(&mut self.lists.delivered)) {
+            (true, _) => Flush::BulkReply,
+            (false, true) => Flush::ExpressReply,
+            (false, false) => Flush::Express,
+        };
+        self.queue(id, chunk, place);
     }
 
     /// Queues what nobody waits for: it leaves with the bulk.
@@ -244,13 +244,23 @@ impl<S> Server<S> {
         }
         let place = match place {
             // Its receivers have all been flushed already.
-            Flush::BulkReply if bulk_is_empty => Flush::Express,
+            Flush::BulkReply if bulk_is_empty => Flush::ExpressReply,
             place => place,
         };
+        let is_last = self.lists.express.back() == Some(&(id, conn.flush_seq));
         match (conn.flush, place) {
-            (Flush::Idle | Flush::Bulk, Flush::Express) => {
-                conn.flush = Flush::Express;
-                self.lists.express.push_back(id);
+            (Flush::Idle | Flush::Bulk, Flush::Express | Flush::ExpressReply) => {
+                self.lists.seq = self.lists.seq.wrapping_add(1);
+                conn.flush = place;
+                conn.flush_seq = self.lists.seq;
+                self.lists.express.push_back((id, self.lists.seq));
+            }
+            // Its receivers may have been enlisted behind it.
+            (Flush::Express | Flush::ExpressReply, Flush::ExpressReply) if !is_last => {
+                self.lists.seq = self.lists.seq.wrapping_add(1);
+                conn.flush = place;
+                conn.flush_seq = self.lists.seq;
+                self.lists.express.push_back((id, self.lists.seq));
             }
             (_, Flush::BulkReply) | (Flush::Idle, Flush::Bulk) => {
                 self.lists.seq = self.lists.seq.wrapping_add(1);
@@ -264,9 +274,10 @@ impl<S> Server<S> {
 
     /// The next connection to flush this turn.
     pub(super) fn poll_transmit(&mut self) -> Option<ConnId> {
-        while let Some(id) = self.lists.express.pop_front() {
+        while let Some((id, seq)) = self.lists.express.pop_front() {
             if let Some(conn) = self.conn_mut(id)
-                && conn.flush == Flush::Express
+                && matches!(conn.flush, Flush::Express | Flush::ExpressReply)
+                && conn.flush_seq == seq
             {
                 conn.flush = Flush::Idle;
                 return Some(id);
