@@ -389,6 +389,12 @@ impl Hub {
         Some(stamp)
     }
 
+    /// How many members there are; for simulations.
+    #[cfg(any(test, fuzzing))]
+    pub fn len(&self) -> usize {
+        self.members.iter().flatten().count()
+    }
+
     /// Checks that table, index, tree and rings tell the same story; for simulations.
     #[cfg(any(test, fuzzing))]
     pub fn check(&self) {

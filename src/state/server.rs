@@ -315,7 +315,10 @@ impl<S> Server<S> {
         let Some(conn) = self.conn_mut(id) else {
             return;
         };
-        conn.heard = tick;
+        // Where answers wait to be taken, only taking them keeps a connection.
+        if conn.outbound.is_empty() || matches!(conn.phase, Phase::WebSocket(_)) {
+            conn.heard = tick;
+        }
         if let Phase::WebSocket(ws) = &mut conn.phase {
             ws.pinged = false;
         }
@@ -460,7 +463,9 @@ impl<S> Server<S> {
         if conn.input == InputState::Paused {
             conn.input = InputState::Open;
         }
-        if conn.outbound.is_empty() {
+        let is_drained = conn.outbound.is_empty();
+        self.account_held(id);
+        if is_drained {
             self.drained(id);
         }
     }
@@ -534,6 +539,45 @@ impl<S> Server<S> {
         self.held_bytes = self.held_bytes + after - before;
         if self.held_bytes > HELD_BYTES_MAX && after > before {
             self.refuse_input(id);
+        }
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl<S> Server<S> {
+    /// Checks that the sums and the indices agree with the connections; for simulations.
+    pub fn check(&self) {
+        let (mut queued, mut held, mut members) = (0, 0, 0);
+        for (key, conn) in &self.conns {
+            queued += conn.outbound.cost();
+            held += conn.held;
+            assert_eq!(conn.held, conn.held_bytes(), "held bytes of {key}");
+            if let Some((app, _)) = self.hub.member(key as u32) {
+                members += 1;
+                assert!(self.hub.count(app) > 0);
+                assert!(
+                    matches!(conn.phase, Phase::Poll(_) | Phase::WebSocket(_)),
+                    "{key} is a member in {:?}",
+                    conn.phase
+                );
+            }
+            if let Phase::Poll(poll) = &conn.phase
+                && let Some(due_ms) = poll.due_ms
+            {
+                let id = self.id_of(key as u32).expect("it is there");
+                assert!(self.polls.contains(&(due_ms, id)), "{key} is forgotten");
+            }
+        }
+        assert_eq!(
+            (queued, held, members),
+            (self.queued_bytes, self.held_bytes, self.hub.len()),
+            "queued bytes, held bytes and members"
+        );
+        for &(_, id) in &self.polls {
+            let polls = self
+                .conn(id)
+                .is_some_and(|conn| matches!(conn.phase, Phase::Poll(_)));
+            assert!(polls, "{id:?} does not poll");
         }
     }
 }
