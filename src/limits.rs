@@ -96,6 +96,14 @@ pub const BULK_BACKLOG_MAX: usize = 20_000;
 pub const BULK_PER_TURN: usize = 64;
 /// Work of one turn in units of about 0.1 µs (a look-up); what goes beyond is parked.
 pub const WORK_PER_TURN: u32 = 20_000;
+/// What one connection may use of it before it waits for the next turn.
+pub const WORK_PER_SHARE: u32 = 5_000;
+/// Work of one request beside what its call does.
+pub const REQUEST_WORK: u32 = 20;
+/// Work of one WebSocket message beside what its call does.
+pub const MESSAGE_WORK: u32 = 5;
+/// Bytes of a body or message that are one more unit of work to read.
+pub const BYTES_PER_WORK: usize = 64;
 /// Rows of a long answer made per turn.
 pub const ROWS_PER_TURN: usize = 1_000;
 /// Queued replies beyond which a connection that does not read them is not read either.
@@ -134,8 +142,6 @@ pub const READ_BYTES: usize = 64 << 10;
 pub const READS_PER_TURN: usize = 4;
 /// Bytes written to one connection before others have their turn.
 pub const WRITE_BYTES_PER_TURN: usize = 512 << 10;
-/// Chunks in one `writev`.
-pub const WRITE_CHUNKS_MAX: usize = 64;
 /// Connections accepted in one turn per listener.
 pub const ACCEPTS_PER_TURN: usize = 256;
 /// When descriptors ran out: how long until accepting is tried again though none was closed.

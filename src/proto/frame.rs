@@ -50,8 +50,9 @@ pub enum Control {
 }
 
 impl Frame {
-    /// Reads the header at the front of `bytes`: the frame and its header's length, `None` when the header is
-    /// not whole. Errors: 1002 for what no client may send in any state (RFC 6455, 5.1, 5.2, 5.5).
+    /// Reads the header at the front of `bytes`: the frame and its header's length, `None` when the
+    /// header is not whole. Errors: 1002 for what no client may send in any state (RFC 6455, 5.1,
+    /// 5.2, 5.5).
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Violation> {
         let mut cursor = Cursor::new(bytes);
         let Some((header, length)) =
@@ -101,7 +102,8 @@ impl Frame {
         }
     }
 
-    /// Unmasks the next piece of the payload in place and counts it off. `piece` is at most what is left.
+    /// Unmasks the next piece of the payload in place and counts it off. `piece` is at most what is
+    /// left.
     pub fn take(&mut self, piece: &mut [u8]) {
         unmask(piece, self.mask);
         self.mask.rotate_left(piece.len() % 4);
@@ -139,8 +141,8 @@ pub fn pong_frame(payload: &[u8]) -> Bytes {
     )
 }
 
-/// A close frame. 1005, 1006 and 1015 are never on the wire (RFC 6455, 7.4.1): they send none of code and
-/// reason. A reason is cut to 123 bytes at a character.
+/// A close frame. 1005, 1006 and 1015 are never on the wire (RFC 6455, 7.4.1): they send none of
+/// code and reason. A reason is cut to 123 bytes at a character.
 pub fn close_frame(code: u16, reason: &str) -> Bytes {
     if matches!(code, 1005 | 1006 | 1015) {
         return Bytes::from_static(&[0x88, 0x00]);

@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn brackets() {
         check("u[2-9]", &["u2", "u9"], &["u1", "u", "u22", "u[2-9]"]);
-        check("[a-c-e]", &["b", "-", "e"], &["d"].as_slice());
+        check("[a-c-e]", &["b", "-", "e"], ["d"].as_slice());
         check("[!a]", &["b", "!", "你"], &["a", "", "bc"]);
         check("[^a]", &["b", "^"], &["a"]);
         check("[a!]", &["a", "!"], &["b"]);
@@ -346,7 +346,7 @@ mod tests {
         check(
             "[\\][[:alpha:]",
             &["[][a", "[][:"],
-            &["a", "[][1"].as_slice(),
+            ["a", "[][1"].as_slice(),
         );
     }
 

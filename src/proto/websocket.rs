@@ -95,13 +95,14 @@ enum Found {
 }
 
 impl Decoder {
-    /// Takes one event from the front of `input`, which is unmasked in place. Says how many bytes were used
-    /// and what they were; `None` when everything was used up without completing one (the rest of
-    /// a frame is kept inside). `message_bytes_max` bounds a message before and after inflation, and is checked before anything is reserved.
-    /// `deflate` is `Some` where permessage-deflate was agreed.
+    /// Takes one event from the front of `input`, which is unmasked in place. Says how many bytes
+    /// were used and what they were; `None` when everything was used up without completing one
+    /// (the rest of a frame is kept inside). `message_bytes_max` bounds a message before and after
+    /// inflation, and is checked before anything is reserved. `deflate` is `Some` where
+    /// permessage-deflate was agreed.
     ///
-    /// Errors: 1002 a broken rule of RFC 6455 or 7692, 1007 not UTF-8 or not deflate, 1009 too big. After an error, or
-    /// after a close, the stream has no meaning: feed nothing more.
+    /// Errors: 1002 a broken rule of RFC 6455 or 7692, 1007 not UTF-8 or not deflate, 1009 too big.
+    /// After an error or a close the stream has no meaning: feed nothing more.
     pub fn poll_event<'a>(
         &'a mut self,
         input: &'a mut [u8],
@@ -139,7 +140,8 @@ impl Decoder {
         Ok((used, Some(event)))
     }
 
-    /// Heap bytes held for a message under way; 0 while idle. A control frame that came in pieces is held until the next poll.
+    /// Heap bytes held for a message under way; 0 while idle. A control frame that came in pieces
+    /// is lent out by its event, so it is held until the next poll.
     pub fn held_bytes(&self) -> usize {
         let Some(held) = &self.held else { return 0 };
         let message_bytes = held.message.as_ref().map_or(0, Partial::held_bytes);
@@ -197,7 +199,8 @@ impl Decoder {
         }
     }
 
-    /// The next frame and how much of `input` its header took; `None` when `input` ends before it does: its bytes are kept.
+    /// The next frame and how much of `input` its header took; `None` when `input` ends before it
+    /// does: its bytes are kept.
     fn read_header(&mut self, input: &[u8]) -> Result<Option<(Frame, usize)>, Violation> {
         if let Some(Held {
             stage:
@@ -255,7 +258,7 @@ impl Decoder {
         }
     }
 
-    /// Takes the next piece of the payload of the frame under way: all that is left of it, or all there is.
+    /// Takes the next piece of the payload of the frame under way: all that is left, or all there is.
     fn take_piece(
         &mut self,
         frame: &mut Frame,
@@ -408,7 +411,8 @@ fn control_event(control: Control, payload: &[u8]) -> Result<Event<'_>, Violatio
     }
 }
 
-/// Errors: 1002 for half a code or one that is not for the wire (RFC 6455, 7.4), 1007 for a reason that is not UTF-8.
+/// Errors: 1002 for half a code or one that is not for the wire (RFC 6455, 7.4), 1007 for a reason
+/// that is not UTF-8.
 fn close_event(payload: &[u8]) -> Result<Event<'_>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk() else {
         return if payload.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
@@ -13,7 +13,7 @@ use signal_hook_mio::v1_0::Signals;
 use crate::ids::{ConnId, Now};
 use crate::limits::{
     ACCEPT_RETRY_MS, ACCEPTS_PER_TURN, EVENTS_PER_POLL, READ_BYTES, READS_PER_TURN,
-    WRITE_BYTES_PER_TURN, WRITE_CHUNKS_MAX,
+    WRITE_BYTES_PER_TURN,
 };
 use crate::message::{Job, LogLine};
 use crate::reactor::listener::Listener;
@@ -291,10 +291,10 @@ impl Reactor {
             let (io, outbound) = (&mut conn.io, &conn.outbound);
             let written = if outbound.is_empty() {
                 return;
-            } else if outbound.is_many() {
-                let mut slots = [IoSlice::new(&[]); WRITE_CHUNKS_MAX];
-                let lent = outbound.chunks(&mut slots);
-                io.write_vectored(&slots[..lent])
+            } else if outbound.is_many() && outbound.first().len() < self.buffer.len() / 4 {
+                // The read buffer is free between reads.
+                let filled = outbound.gather(&mut self.buffer);
+                io.write(&self.buffer[..filled])
             } else {
                 io.write(outbound.first())
             };

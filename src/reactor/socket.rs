@@ -1,6 +1,6 @@
 //! A connected socket, TCP or Unix, as the reactor reads and writes it. Never buffers.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
 use mio::event::Source;
@@ -56,13 +56,6 @@ impl Write for Socket {
         match self {
             Socket::Tcp(stream) => stream.write(bytes),
             Socket::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn write_vectored(&mut self, chunks: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.write_vectored(chunks),
-            Socket::Unix(stream) => stream.write_vectored(chunks),
         }
     }
 

@@ -90,13 +90,13 @@ impl<S> Server<S> {
         loop {
             let (progress, action) = match batch.current.take() {
                 Some((work, action)) => (self.continue_call(caller, work, done.take()), action),
-                None if self.work_left == 0 => {
+                None if self.share_left == 0 => {
                     return Progress::Wait(Work::Batch(batch), Wait::Turn);
                 }
                 None => match batch.calls.next() {
                     None => return Progress::Done(Ok(Data::Json(Value::Array(batch.answers)))),
                     Some(call) => {
-                        self.work_left = self.work_left.saturating_sub(CALL_WORK);
+                        self.spend(CALL_WORK);
                         self.start_sub_call(caller, &mut batch, call)
                     }
                 },

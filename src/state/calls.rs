@@ -56,6 +56,8 @@ pub(super) enum Work {
     File,
     /// Settings are being read; [`JobDone::Settings`] is its answer.
     Reload,
+    /// Input that waits for the next turn: no call.
+    Input,
 }
 
 /// One push that is not finished.
@@ -125,6 +127,7 @@ impl<S> Server<S> {
             (Work::Batch(work), done) => self.continue_batch(caller, work, done),
             (Work::File | Work::Reload, Some(answer)) => Progress::Done(answer),
             (work @ (Work::File | Work::Reload), None) => Progress::Wait(work, Wait::Job),
+            (Work::Input, _) => Progress::Done(Ok(Data::Null)),
         }
     }
 
@@ -179,13 +182,13 @@ impl<S> Server<S> {
         loop {
             let progress = match work.current.take() {
                 Some(push) => self.continue_push(push),
-                None if self.work_left == 0 => {
+                None if self.share_left == 0 => {
                     return Progress::Wait(Work::Pushes(work), Wait::Turn);
                 }
                 None => match work.items.next() {
                     None => return Progress::Done(Ok(Data::Json(Value::Array(work.counts)))),
                     Some(item) => {
-                        self.work_left = self.work_left.saturating_sub(ITEM_WORK);
+                        self.spend(ITEM_WORK);
                         self.push_item(item, work.escape)
                     }
                 },

@@ -34,6 +34,8 @@ pub struct Connection<S> {
     /// The socket took less than it was given; only a writable event clears it.
     pub(super) blocked: bool,
     pub(super) input: InputState,
+    /// Taken beyond the caps, only to be told so.
+    pub(super) surplus: bool,
 }
 
 /// What may still come from the peer.
@@ -116,6 +118,8 @@ pub(super) struct WebSocket {
     pub echo: bool,
     /// A ping went out and nothing came since.
     pub pinged: bool,
+    /// Our close went out at this tick; only the peer's is waited for.
+    pub closing: Option<u32>,
 }
 
 /// How the answer to a request is sent.
@@ -150,6 +154,8 @@ pub(super) enum ReplyAs {
     },
     /// As a text message.
     WebSocket,
+    /// Not at all: it was no call.
+    Nothing,
 }
 
 impl<S> Connection<S> {

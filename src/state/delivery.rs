@@ -61,7 +61,7 @@ impl<'m> Notice<'m> {
         }
     }
 
-    fn frame(&mut self, deflate: Option<&mut Deflate>) -> Bytes {
+    pub fn frame(&mut self, deflate: Option<&mut Deflate>) -> Bytes {
         if let Some(deflate) = deflate.filter(|_| self.text.len() >= DEFLATE_BYTES_MIN) {
             let compressed = self.compressed.get_or_insert_with(|| {
                 let smaller = deflate.compress(self.text.as_bytes())?;
@@ -77,13 +77,28 @@ impl<'m> Notice<'m> {
     }
 }
 
-/// A push that is being made; resumable, for a list of patterns may be long.
+/// A push that is being made; resumable, for a list of patterns may be long and queues may have
+/// to be flushed in between.
 #[derive(Debug, Default)]
 pub(super) struct PushState {
     cursor: Cursor,
+    /// Whether all patterns have been looked at.
+    selected_all: bool,
+    /// Selected and not yet served.
+    pending: VecDeque<ConnId>,
     /// Receivers so far, once the selection took more than one slice.
     taken: Option<HashSet<ConnId>>,
     count: u64,
+}
+
+/// What became of a message for one receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    Taken,
+    /// Its queue is full, or it is gone.
+    Refused,
+    /// Its queue is full only because it was not flushed yet.
+    Later(Wait),
 }
 
 impl<S> Server<S> {
@@ -95,18 +110,22 @@ impl<S> Server<S> {
         notice: &mut Notice<'_>,
         state: &mut PushState,
     ) -> Result<Result<u64, Wait>, CallError> {
-        if self.work_left == 0 {
+        if let Some(wait) = self.deliver_pending(app, spec, notice, state) {
+            return Ok(Err(wait));
+        }
+        if state.selected_all {
+            return Ok(Ok(state.count));
+        }
+        if self.share_left == 0 {
             return Ok(Err(Wait::Turn));
         }
         let mut selected = std::mem::take(&mut self.selected);
         let begun = state.cursor.clone();
-        let outcome = self.hub.select(
-            app,
-            spec,
-            &mut state.cursor,
-            &mut self.work_left,
-            &mut selected,
-        );
+        let mut budget = self.share_left;
+        let outcome = self
+            .hub
+            .select(app, spec, &mut state.cursor, &mut budget, &mut selected);
+        self.spend(self.share_left - budget);
         let progress = match outcome {
             Err(_) => Err(CallError::new(
                 1,
@@ -120,11 +139,11 @@ impl<S> Server<S> {
                 Ok(Err(Wait::Bulk))
             }
             Ok(finished) => {
-                self.deliver_all(&mut selected, notice, state, finished);
-                Ok(if finished {
-                    Ok(state.count)
-                } else {
-                    Err(Wait::Turn)
+                state.selected_all = finished;
+                Ok(match self.deliver_all(&mut selected, notice, state) {
+                    Some(wait) => Err(wait),
+                    None if finished => Ok(state.count),
+                    None => Err(Wait::Turn),
                 })
             }
         };
@@ -138,9 +157,8 @@ impl<S> Server<S> {
         selected: &mut Vec<u32>,
         notice: &mut Notice<'_>,
         state: &mut PushState,
-        finished: bool,
-    ) {
-        if !finished || state.taken.is_some() {
+    ) -> Option<Wait> {
+        if !state.selected_all || state.taken.is_some() {
             let taken = state.taken.get_or_insert_default();
             selected.retain(|&key| self.id_of(key).is_some_and(|id| taken.insert(id)));
         }
@@ -151,21 +169,60 @@ impl<S> Server<S> {
                     .get(key as usize)
                     .is_some_and(|conn| conn.flush == Flush::BulkReply)
             });
+        // Wide deliveries are bounded by the backlog, so that many of them leave in one write.
         if wide {
             self.lists.backlog += selected.len();
             self.wide = true;
+        } else {
+            self.spend(selected.len() as u32);
         }
-        self.work_left = self.work_left.saturating_sub(selected.len() as u32 / 2);
-        for &key in selected.iter() {
-            state.count += u64::from(self.deliver(key, notice, wide));
+        for (at, &key) in selected.iter().enumerate() {
+            match self.deliver(key, notice, wide) {
+                Delivery::Taken => state.count += 1,
+                Delivery::Refused => {}
+                Delivery::Later(wait) => {
+                    state
+                        .pending
+                        .extend(selected[at..].iter().filter_map(|&key| self.id_of(key)));
+                    return Some(wait);
+                }
+            }
         }
         self.lists.delivered |= !selected.is_empty();
+        None
     }
 
-    /// Puts a message into one member's queue; false when the queue did not take it.
-    fn deliver(&mut self, key: u32, notice: &mut Notice<'_>, wide: bool) -> bool {
+    /// Serves receivers that had to be flushed first.
+    fn deliver_pending(
+        &mut self,
+        app: &str,
+        spec: &Spec<'_>,
+        notice: &mut Notice<'_>,
+        state: &mut PushState,
+    ) -> Option<Wait> {
+        while let Some(&id) = state.pending.front() {
+            if self.share_left == 0 {
+                return Some(Wait::Turn);
+            }
+            self.spend(1);
+            // It may have moved, or have closed, since it was selected.
+            if self.conn(id).is_some() && self.hub.is_selected(id.key, app, spec) {
+                match self.deliver(id.key, notice, self.wide) {
+                    Delivery::Taken => state.count += 1,
+                    Delivery::Refused => {}
+                    Delivery::Later(wait) => return Some(wait),
+                }
+            }
+            self.lists.delivered = true;
+            state.pending.pop_front();
+        }
+        None
+    }
+
+    /// Puts a message into one member's queue.
+    fn deliver(&mut self, key: u32, notice: &mut Notice<'_>, wide: bool) -> Delivery {
         let Some(conn) = self.conns.get_mut(key as usize) else {
-            return false;
+            return Delivery::Refused;
         };
         let id = ConnId {
             key,
@@ -175,25 +232,30 @@ impl<S> Server<S> {
             Phase::WebSocket(ws) => {
                 let frame = notice.frame(ws.deflate.then_some(&mut self.deflate));
                 let before = conn.outbound.cost();
-                if before > self.settings.max_queue
-                    || self.queued_bytes + frame.len() > self.settings.max_queue_total
-                {
+                let total_is_full = self.queued_bytes + frame.len() > self.settings.max_queue_total;
+                if before > self.settings.max_queue && !conn.blocked {
+                    let in_bulk = matches!(conn.flush, Flush::Bulk | Flush::BulkReply);
+                    return Delivery::Later(if in_bulk { Wait::Bulk } else { Wait::Turn });
+                }
+                if total_is_full && !self.lists.is_idle() {
+                    return Delivery::Later(Wait::Bulk);
+                }
+                if before > self.settings.max_queue || total_is_full {
                     self.refuse_delivery(id, before);
-                    return false;
+                    return Delivery::Refused;
                 }
                 conn.outbound.push(frame, &mut self.spares);
                 self.queued_bytes += conn.outbound.cost() - before;
-                let place = if wide { Flush::Bulk } else { Flush::Express };
-                self.enlist(id, place);
-                true
+                self.enlist(id, if wide { Flush::Bulk } else { Flush::Express });
+                Delivery::Taken
             }
             Phase::Poll(_) => {
                 let text = std::mem::take(&mut notice.text);
                 self.answer_poll(id, &text, wide);
                 notice.text = text;
-                true
+                Delivery::Taken
             }
-            _ => false,
+            _ => Delivery::Refused,
         }
     }
 
@@ -239,7 +301,8 @@ impl<S> Server<S> {
         let Some(conn) = self.conns.get_mut(id.key as usize) else {
             return;
         };
-        if conn.blocked {
+        // A reply that follows its receivers keeps its place even where the socket is full now.
+        if conn.blocked && place != Flush::BulkReply {
             return;
         }
         let place = match place {
@@ -317,7 +380,8 @@ impl<S> Server<S> {
         if !matches!(conn.phase, Phase::WebSocket(_)) {
             conn.heard = tick;
         }
-        if conn.input == InputState::Paused && after <= self.settings.max_queue / 2 {
+        let low = self.settings.max_queue / 2;
+        if conn.input == InputState::Paused && after <= low && (before > low || after == 0) {
             self.resume.push_back(id);
         }
         if after == 0 {

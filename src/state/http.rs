@@ -10,7 +10,7 @@ use crate::call::name;
 use crate::call::shape::Shape;
 use crate::call::source::{Body, Params};
 use crate::ids::ConnId;
-use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, TICK_MS};
+use crate::limits::{BYTES_PER_WORK, HEAD_BYTES_MAX, HEADERS_MAX, REQUEST_WORK, TICK_MS};
 use crate::message::{FileDone, FileJob, Job};
 use crate::pages;
 use crate::proto::body::{BodyReader, Framing};
@@ -29,6 +29,7 @@ use crate::state::server::{Output, Server, live, log_name};
 const CALL_TYPE: &str = "text/plain; charset=UTF-8";
 /// Type of getMsg's answers and of missing files, as the original sends it.
 const BARE_TYPE: &str = "text/html";
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 impl<S> Server<S> {
     /// Uses one request from the front of `data`; `None` when its head is not whole yet.
@@ -127,8 +128,7 @@ impl<S> Server<S> {
                         Err(error) => self.refuse(id, error),
                     }
                 }
-                // A body may end with nothing more to read: an empty step would end the loop.
-                Some(used.max(usize::from(data.is_empty())))
+                Some(used)
             }
             Err(error) => {
                 self.refuse(id, error);
@@ -140,14 +140,16 @@ impl<S> Server<S> {
     /// Answers one complete request.
     fn serve(&mut self, id: ConnId, head: &Head<'_, '_>, body: &[u8]) {
         self.stats.requests += 1;
+        self.spend(REQUEST_WORK + (body.len() / BYTES_PER_WORK) as u32);
         self.wide = false;
         if head.upgrade {
             return self.upgrade(id, head);
         }
-        let meta = self.meta(id, head);
+        let mut meta = self.meta(id, head);
         if let Some(origin) = head.header("origin")
             && !self.settings.allows_origin(origin)
         {
+            meta.origin = None;
             return self.refuse_politely(
                 id,
                 &meta,
@@ -286,6 +288,7 @@ impl<S> Server<S> {
 
     /// The same with the outcome of its job.
     pub(super) fn resume_with(&mut self, id: ConnId, done: Option<Answer>) {
+        self.begin_share();
         let Some(conn) = live(&mut self.conns, id) else {
             return;
         };
@@ -297,7 +300,7 @@ impl<S> Server<S> {
             self.wide = wide;
             let forwarded_for = match &reply {
                 ReplyAs::Http { meta, .. } => meta.forwarded_for.clone(),
-                ReplyAs::WebSocket => None,
+                ReplyAs::WebSocket | ReplyAs::Nothing => None,
             };
             let caller = Caller {
                 conn: id,
@@ -314,6 +317,7 @@ impl<S> Server<S> {
                         self.finish_call(id, &meta, &shape, &action, answer, self.wide);
                     }
                     ReplyAs::WebSocket => self.answer_push(id, answer),
+                    ReplyAs::Nothing => {}
                 },
             }
         }
@@ -453,28 +457,32 @@ impl<S> Server<S> {
 
     /// One answer to a framing error, then the connection closes.
     pub(super) fn refuse(&mut self, id: ConnId, error: HttpError) {
+        let headers: &[(&str, &str)] = match error.status {
+            405 => &[("Allow", METHODS)],
+            426 => &handshake::VERSION_HEADERS,
+            503 => &[("Retry-After", "1")],
+            _ => &[],
+        };
+        self.refuse_with(id, error.status, error.text, headers);
+    }
+
+    fn refuse_with(&mut self, id: ConnId, status: u16, text: &str, headers: &[(&str, &str)]) {
         let meta = Meta {
             persistence: Persistence::Close,
             head_only: false,
             origin: None,
             forwarded_for: None,
         };
-        let headers: &[(&str, &str)] = match error.status {
-            405 => &[("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")],
-            426 => &handshake::VERSION_HEADERS,
-            503 => &[("Retry-After", "1")],
-            _ => &[],
-        };
         self.stats.requests_refused += 1;
         self.wide = false;
         self.respond(
             id,
             &meta,
-            error.status,
+            status,
             CALL_TYPE,
             true,
             headers,
-            format!("{}\n", error.text).as_bytes(),
+            format!("{text}\n").as_bytes(),
         );
     }
 
@@ -515,7 +523,7 @@ impl<S> Server<S> {
         let asked = |name| head.header(name).map(String::from_utf8_lossy);
         let methods = asked("access-control-request-method");
         let names = asked("access-control-request-headers");
-        let mut headers = vec![("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")];
+        let mut headers = vec![("Allow", METHODS)];
         if let Some(methods) = &methods {
             headers.push(("Access-Control-Allow-Methods", methods));
         }
@@ -581,13 +589,8 @@ impl<S> Server<S> {
         mime: &'static str,
     ) {
         if !matches!(head.method, Method::Get | Method::Head) {
-            return self.refuse(
-                id,
-                HttpError {
-                    status: 405,
-                    text: "a file takes GET and HEAD",
-                },
-            );
+            let text = "a file takes GET and HEAD";
+            return self.refuse_with(id, 405, text, &[("Allow", "GET, HEAD")]);
         }
         let if_none_match = head
             .headers("if-none-match")
@@ -697,7 +700,8 @@ impl<S> Server<S> {
         if let Some(conn) = live(&mut self.conns, id) {
             conn.phase = Phase::Poll(Box::new(Poll { meta, due_ms }));
             if conn.input != InputState::Open {
-                self.drop_connection(id);
+                // Nobody waits for the message, but answers before it may still be on their way.
+                self.linger(id);
             }
         }
     }

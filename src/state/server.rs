@@ -17,7 +17,8 @@ use slab::Slab;
 
 use crate::ids::{ConnId, Now};
 use crate::limits::{
-    HELD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_MS_MAX, REFUSALS_MAX, TICK_MS, WORK_PER_TURN,
+    HELD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_MS_MAX, REFUSALS_MAX, TICK_MS, WORK_PER_SHARE,
+    WORK_PER_TURN,
 };
 use crate::message::{Job, JobDone, LogFile, LogLine};
 use crate::proto::deflate::Deflate;
@@ -25,7 +26,8 @@ use crate::proto::logtext::LogTime;
 use crate::proto::outbound::{Outbound, Spares};
 use crate::proto::response::DateCache;
 use crate::settings::Settings;
-use crate::state::connection::{Connection, Flush, InputState, Phase};
+use crate::state::calls::{Wait, Work};
+use crate::state::connection::{Connection, Flush, InputState, Phase, ReplyAs};
 use crate::state::delivery::FlushLists;
 use crate::state::hub::Hub;
 use crate::state::peers::Peers;
@@ -109,13 +111,17 @@ pub struct Server<S> {
     pub(super) resume: VecDeque<ConnId>,
     pub(super) polls: BTreeSet<(u64, ConnId)>,
     pub(super) sweep: Sweep,
-    pub(super) work_left: u32,
+    /// Work that may still be done this turn, and of that by the connection at hand.
+    work_left: u32,
+    pub(super) share_left: u32,
     /// Whether the call being made pushed to many.
     pub(super) wide: bool,
     pub(super) selected: Vec<u32>,
     pub(super) scratch: Vec<u8>,
     outputs: VecDeque<Output<S>>,
     accepted: u32,
+    /// Connections beyond the caps that are being told so.
+    surplus: usize,
 }
 
 impl<S> Server<S> {
@@ -143,11 +149,13 @@ impl<S> Server<S> {
             polls: BTreeSet::new(),
             sweep: Sweep::new(setup.now),
             work_left: WORK_PER_TURN,
+            share_left: WORK_PER_SHARE,
             wide: false,
             selected: Vec::new(),
             scratch: Vec::new(),
             outputs: VecDeque::new(),
             accepted: 0,
+            surplus: 0,
         }
     }
 
@@ -157,6 +165,10 @@ impl<S> Server<S> {
         self.work_left = WORK_PER_TURN;
         self.renew_bulk();
         for _ in 0..self.resume.len() {
+            // Half of a turn is for what comes new.
+            if self.work_left <= WORK_PER_TURN / 2 {
+                break;
+            }
             if let Some(id) = self.resume.pop_front() {
                 self.resume(id);
             }
@@ -172,12 +184,12 @@ impl<S> Server<S> {
             0 => self.connections_max,
             max => max.min(self.connections_max),
         };
-        let full = self.conns.len() >= max
+        let full = self.conns.len() - self.surplus >= max
             || self.is_stopping()
             || (per_address > 0
                 && address.is_some()
                 && self.peers.connections(address) as usize >= per_address);
-        if full && self.conns.len() >= max.saturating_add(REFUSALS_MAX) {
+        if full && self.surplus >= REFUSALS_MAX {
             self.stats.refused += 1;
             return Err(io);
         }
@@ -203,12 +215,14 @@ impl<S> Server<S> {
             flush: Flush::Idle,
             blocked: false,
             input: InputState::Open,
+            surplus: full,
         });
         let id = ConnId {
             key: key as u32,
             generation,
         };
         if full {
+            self.surplus += 1;
             self.stats.refused += 1;
             self.refuse_connection(id);
         }
@@ -286,6 +300,17 @@ impl<S> Server<S> {
         }));
     }
 
+    /// Begins the work of one connection.
+    pub(super) fn begin_share(&mut self) {
+        self.share_left = self.work_left.min(WORK_PER_SHARE);
+    }
+
+    /// Counts work that was done, in units of about 0.1 µs.
+    pub(super) fn spend(&mut self, units: u32) {
+        self.share_left = self.share_left.saturating_sub(units);
+        self.work_left = self.work_left.saturating_sub(units);
+    }
+
     /// The present in ticks since the start.
     pub(super) fn tick(&self) -> u32 {
         (self.now.mono_ms / TICK_MS) as u32
@@ -311,6 +336,7 @@ impl<S> Server<S> {
 
     fn handle_bytes(&mut self, id: ConnId, data: &mut [u8]) {
         self.stats.received_bytes += data.len() as u64;
+        self.begin_share();
         let tick = self.tick();
         let Some(conn) = self.conn_mut(id) else {
             return;
@@ -362,6 +388,7 @@ impl<S> Server<S> {
                 .settings
                 .max_queue
                 .max(crate::limits::UNREAD_REPLY_BYTES_MAX);
+            let share_left = self.share_left;
             let Some(conn) = self.conn_mut(id) else {
                 return data.len();
             };
@@ -370,6 +397,10 @@ impl<S> Server<S> {
             }
             if conn.outbound.cost() > limit && conn.input == InputState::Open {
                 conn.input = InputState::Paused;
+                return used;
+            }
+            if share_left == 0 {
+                self.park(id, Work::Input, Wait::Turn, ReplyAs::Nothing);
                 return used;
             }
             let rest = &mut data[used..];
@@ -409,10 +440,16 @@ impl<S> Server<S> {
         let Some(conn) = self.conn_mut(id) else {
             return;
         };
-        if conn.ends_with_its_peer() || matches!(conn.phase, Phase::Body(_)) {
-            return self.handle_lost(id);
+        // What a WebSocket sent before its end is still done; then it ends.
+        let has_more = conn.parked.is_some() || !conn.carry.is_empty();
+        match conn.phase {
+            Phase::WebSocket(_) if has_more => {}
+            Phase::WebSocket(_) | Phase::Poll(_) | Phase::Body(_) => return self.handle_lost(id),
+            _ => {}
         }
         conn.input = InputState::Ended;
+        self.process_carry(id);
+        self.account_held(id);
         self.settle_end(id);
     }
 
@@ -439,9 +476,13 @@ impl<S> Server<S> {
         let mut spares = std::mem::take(&mut self.spares);
         if let Some(conn) = live(&mut self.conns, id) {
             conn.input = InputState::Lost;
+            if matches!(conn.phase, Phase::WebSocket(_)) {
+                conn.carry = Vec::new();
+            }
             self.queued_bytes -= conn.outbound.cost();
             conn.outbound.clear(&mut spares);
             self.leave_hub(id);
+            self.account_held(id);
         }
         self.spares = spares;
         self.settle_end(id);
@@ -498,6 +539,7 @@ impl<S> Server<S> {
         }
         let mut conn = self.conns.remove(id.key as usize);
         self.held_bytes -= conn.held;
+        self.surplus -= usize::from(conn.surplus);
         self.queued_bytes -= conn.outbound.cost();
         conn.outbound.clear(&mut self.spares);
         self.peers.leave(conn.peer);

@@ -39,7 +39,8 @@ struct Run {
     /// Connections whose job is never answered.
     lost_jobs: Vec<ConnId>,
     addresses: Vec<Option<IpAddr>>,
-    connections_max: usize,
+    /// The peer whose end is being told.
+    ending: Option<usize>,
     /// Peers that must be told 503.
     refused: HashSet<usize>,
     deaths: Vec<Death>,
@@ -92,7 +93,7 @@ impl Run {
                 Some(IpAddr::from([10, 0, 0, 1])),
                 Some(IpAddr::from([10, 0, 0, 2])),
             ],
-            connections_max,
+            ending: None,
             refused: HashSet::new(),
             deaths: Vec::new(),
             entry: 0,
@@ -397,7 +398,7 @@ impl Run {
         }
         for (_, conn) in &self.server.conns {
             let waits = match &conn.phase {
-                Phase::Poll(poll) => poll.due_ms.is_none() || drippers.contains(&conn.io),
+                Phase::Poll(poll) => poll.due_ms.is_none_or(|due| due > self.now.mono_ms),
                 Phase::WebSocket(_) => {
                     settings.ping_interval_ms == 0 || drippers.contains(&conn.io)
                 }
@@ -414,7 +415,11 @@ impl Run {
 
     fn drip(&mut self, at: usize) {
         let peer = &mut self.peers[at];
-        if peer.fin || peer.reset || !peer.is_alive() || peer.reader.websocket {
+        let upgrades = peer
+            .ops
+            .iter()
+            .any(|op| matches!(op.want, peer::Want::Upgrade));
+        if peer.fin || peer.reset || !peer.is_alive() || peer.reader.websocket || upgrades {
             return;
         }
         if peer.unsent.is_empty() {

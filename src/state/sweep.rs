@@ -4,7 +4,7 @@
 use crate::ids::{ConnId, Now};
 use crate::limits::{BODY_BYTES_PER_S_MIN, SWEEP_MS, SWEEP_PARTS, TICK_MS};
 use crate::proto::websocket::ping_frame;
-use crate::state::connection::{Connection, InputState, Phase};
+use crate::state::connection::{Connection, InputState, Phase, WebSocket};
 use crate::state::server::Server;
 
 /// Where the sweep is, and whether the daemon is stopping.
@@ -151,6 +151,16 @@ impl<S> Server<S> {
                     Due::Nothing
                 }
             }
+            Phase::WebSocket(WebSocket {
+                closing: Some(since),
+                ..
+            }) => {
+                if passed(*since, settings.close_timeout_ms) {
+                    Due::Cut
+                } else {
+                    Due::Nothing
+                }
+            }
             Phase::WebSocket(ws) => {
                 let interval_ms = spread(settings.ping_interval_ms, id);
                 if interval_ms == 0 {
@@ -191,10 +201,7 @@ impl<S> Server<S> {
         let ids: Vec<ConnId> = self
             .conns
             .iter()
-            .filter(|(_, conn)| {
-                conn.parked.is_none()
-                    && !matches!(conn.phase, Phase::Lingering { .. } | Phase::Body(_))
-            })
+            .filter(|(_, conn)| conn.parked.is_none() && !is_leaving(&conn.phase))
             .take(pace)
             .map(|(key, conn)| ConnId {
                 key: key as u32,
@@ -211,6 +218,15 @@ impl<S> Server<S> {
                 _ => self.linger(id),
             }
         }
+    }
+}
+
+/// Whether a connection needs no more telling that the end has come, or is about to ask something.
+fn is_leaving(phase: &Phase) -> bool {
+    match phase {
+        Phase::Lingering { .. } | Phase::Body(_) => true,
+        Phase::WebSocket(ws) => ws.closing.is_some(),
+        Phase::Head { .. } | Phase::Poll(_) => false,
     }
 }
 

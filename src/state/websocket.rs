@@ -11,12 +11,13 @@ use serde_json::Value;
 
 use crate::call::answer::{Answer, Data};
 use crate::ids::ConnId;
-use crate::limits::{LOG_TEXT_BYTES_MAX, NAME_BYTES_MAX};
+use crate::limits::{BYTES_PER_WORK, LOG_TEXT_BYTES_MAX, MESSAGE_WORK, NAME_BYTES_MAX};
 use crate::proto::json;
 use crate::proto::logtext::log_text;
 use crate::proto::websocket::{self as codec, Event};
 use crate::state::calls::Progress;
-use crate::state::connection::{Phase, ReplyAs, WebSocket};
+use crate::state::connection::{InputState, Phase, ReplyAs, WebSocket};
+use crate::state::delivery::Notice;
 use crate::state::hub::Spec;
 use crate::state::server::{Server, live, log_name};
 
@@ -38,7 +39,7 @@ impl<S> Server<S> {
         let Phase::WebSocket(ws) = &mut conn.phase else {
             return None;
         };
-        let echo = ws.echo;
+        let (echo, closing) = (ws.echo, ws.closing.is_some());
         // The decoder is moved out for the event, which may borrow from it.
         let mut decoder = std::mem::take(&mut ws.decoder);
         let deflate = ws.deflate.then_some(&mut self.deflate);
@@ -46,12 +47,12 @@ impl<S> Server<S> {
         let used = match decoder.poll_event(data, bytes_max, deflate) {
             Ok((used, event)) => {
                 match event {
+                    Some(Event::Close(..)) if closing => self.finish_close(id),
+                    _ if closing => {}
                     Some(Event::Text(_) | Event::Binary(_)) if !self.may_speak(id, second) => {
                         self.close_websocket(id, 1008, "too many messages per second");
                     }
-                    Some(Event::Text(text)) if echo => {
-                        self.send_reply(id, codec::text_frame(text.as_bytes()), false)
-                    }
+                    Some(Event::Text(text)) if echo => self.echo(id, text),
                     Some(Event::Text(text)) => self.handle_text(id, &text),
                     Some(Event::Binary(bytes)) if echo => {
                         self.send_reply(id, codec::binary_frame(&bytes), false)
@@ -68,8 +69,13 @@ impl<S> Server<S> {
                 }
                 used
             }
+            // After a close nothing more is said (RFC 6455, 5.5.1).
+            Err(_) if closing => {
+                self.linger(id);
+                whole
+            }
             Err(violation) => {
-                self.close_websocket(id, violation.code, violation.reason);
+                self.fail_websocket(id, violation.code, violation.reason);
                 whole
             }
         };
@@ -98,6 +104,7 @@ impl<S> Server<S> {
     }
 
     fn handle_text(&mut self, id: ConnId, text: &str) {
+        self.spend(MESSAGE_WORK + (text.len() / BYTES_PER_WORK) as u32);
         self.wide = false;
         if self.settings.log_ws {
             self.log_message(id, text);
@@ -207,8 +214,28 @@ impl<S> Server<S> {
         self.log(&line);
     }
 
-    /// Says why, and closes from our side.
+    /// Sends a text back, compressed where that was agreed: conformance suites look at both.
+    fn echo(&mut self, id: ConnId, text: Cow<'_, str>) {
+        let deflates = match self.conn(id).map(|conn| &conn.phase) {
+            Some(Phase::WebSocket(ws)) => ws.deflate,
+            _ => false,
+        };
+        let frame = Notice::new(text).frame(deflates.then_some(&mut self.deflate));
+        self.send_reply(id, frame, false);
+    }
+
+    /// Says why, and waits for the peer's close (RFC 6455, 7.1.2).
     pub(super) fn close_websocket(&mut self, id: ConnId, code: u16, reason: &str) {
+        self.send_reply(id, codec::close_frame(code, reason), false);
+        self.leave_hub(id);
+        let tick = self.tick();
+        if let Some(Phase::WebSocket(ws)) = live(&mut self.conns, id).map(|conn| &mut conn.phase) {
+            ws.closing = Some(tick);
+        }
+    }
+
+    /// The same where nothing the peer sends can be understood any more.
+    fn fail_websocket(&mut self, id: ConnId, code: u16, reason: &str) {
         self.send_reply(id, codec::close_frame(code, reason), false);
         self.linger(id);
     }
@@ -216,6 +243,14 @@ impl<S> Server<S> {
     /// Answers the peer's close with its own code.
     fn answer_close(&mut self, id: ConnId, code: u16) {
         self.send_reply(id, codec::close_frame(code, ""), false);
+        self.finish_close(id);
+    }
+
+    /// Both sides have said goodbye: what waits is sent, then the connection is closed.
+    fn finish_close(&mut self, id: ConnId) {
+        if let Some(conn) = live(&mut self.conns, id) {
+            conn.input = InputState::Ended;
+        }
         self.linger(id);
     }
 }

@@ -149,6 +149,7 @@ fn fragments_and_what_stands_between() {
     check(
         &[
             frame(0x01, b"a"),
+            frame(0x89, b"o"),
             frame(0x89, b"p"),
             frame(0x00, b"b"),
             frame(0x8A, b"q"),
@@ -156,6 +157,7 @@ fn fragments_and_what_stands_between() {
             frame(0x81, b"d"),
         ],
         &[
+            Said::Ping(b"o".to_vec()),
             Said::Ping(b"p".to_vec()),
             Said::Pong,
             text("abc"),

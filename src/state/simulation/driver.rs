@@ -1,10 +1,8 @@
 //! Drives the server exactly as `reactor::run` does, over model sockets. Never judges.
 
-use std::io::IoSlice;
-
 use super::Run;
 use crate::ids::ConnId;
-use crate::limits::{READS_PER_TURN, WRITE_CHUNKS_MAX};
+use crate::limits::READS_PER_TURN;
 use crate::message::{FileDone, Job, JobDone, SettingsDone};
 use crate::settings::FileValues;
 use crate::state::server::{Input, Output};
@@ -79,8 +77,7 @@ impl Run {
             let at = conn.io;
             if !conn.wants_bytes() {
                 if cause == Cause::Closed && conn.ends_with_its_peer() {
-                    self.server.handle(Input::End(id));
-                    self.observe();
+                    self.end_of(at, id);
                 }
                 return;
             }
@@ -93,8 +90,7 @@ impl Run {
             if len == 0 {
                 if peer.fin {
                     self.trace(format!("end of {at}"));
-                    self.server.handle(Input::End(id));
-                    self.observe();
+                    self.end_of(at, id);
                 }
                 return;
             }
@@ -108,6 +104,13 @@ impl Run {
             }
         }
         self.ready.push_back(id);
+    }
+
+    fn end_of(&mut self, at: usize, id: ConnId) {
+        self.ending = Some(at);
+        self.server.handle(Input::End(id));
+        self.observe();
+        self.ending = None;
     }
 
     fn perform(&mut self, output: Output<usize>) {
@@ -177,21 +180,19 @@ impl Run {
                 return;
             }
             let at = conn.io;
-            let mut slots = [IoSlice::new(&[]); WRITE_CHUNKS_MAX];
-            let lent = match conn.outbound.is_many() {
-                true => conn.outbound.chunks(&mut slots),
-                false => {
-                    slots[0] = IoSlice::new(conn.outbound.first());
-                    1
-                }
+            let mut gathered = [0; 2_000];
+            let waiting = if conn.outbound.is_many() && conn.outbound.first().len() < 500 {
+                let filled = conn.outbound.gather(&mut gathered);
+                &gathered[..filled]
+            } else {
+                conn.outbound.first()
             };
             let peer = &mut self.peers[at];
             if peer.reset {
                 self.server.handle(Input::Lost(id));
                 return self.observe();
             }
-            let waiting: usize = slots[..lent].iter().map(|slot| slot.len()).sum();
-            let mut n = waiting.min(peer.room);
+            let mut n = waiting.len().min(peer.room);
             if n == 0 {
                 (peer.full, peer.held_up) = (true, self.entry);
                 return self.server.set_blocked(id);
@@ -199,7 +200,7 @@ impl Run {
             if n > 1 && self.rng.chance(10) {
                 n = 1 + self.rng.below(n);
             }
-            for byte in slots[..lent].iter().flat_map(|slot| slot.iter()).take(n) {
+            for byte in &waiting[..n] {
                 assert_eq!(
                     peer.promised.pop_front(),
                     Some(*byte),
