@@ -24,13 +24,15 @@ use crate::state::spec::Spec;
 /// Who is flushed when. Entries are checked against the connection when their turn comes.
 #[derive(Debug, Default)]
 pub(super) struct FlushLists {
-    express: VecDeque<ConnId>,
+    express: VecDeque<(ConnId, u32)>,
     bulk: VecDeque<(ConnId, u32)>,
     seq: u32,
     /// Deliveries of wide pushes since the bulk list was last empty.
     pub backlog: usize,
     /// Bulk entries that may still be flushed this turn.
     pub bulk_left: usize,
+    /// A push delivered since the last reply.
+    delivered: bool,
     /// Calls that wait until the bulk list is empty.
     pub waiting: VecDeque<ConnId>,
 }
@@ -109,7 +111,7 @@ impl<S> Server<S> {
         notice: &mut Notice<'_>,
         state: &mut PushState,
     ) -> Result<Result<u64, Wait>, CallError> {
-        if let Some(wait) = self.deliver_pending(notice, state) {
+        if let Some(wait) = self.deliver_pending(app, spec, notice, state) {
             return Ok(Err(wait));
         }
         if state.selected_all {
@@ -187,23 +189,32 @@ impl<S> Server<S> {
                 }
             }
         }
+        self.lists.delivered |= !selected.is_empty();
         None
     }
 
     /// Serves receivers that had to be flushed first.
-    fn deliver_pending(&mut self, notice: &mut Notice<'_>, state: &mut PushState) -> Option<Wait> {
+    fn deliver_pending(
+        &mut self,
+        app: &str,
+        spec: &Spec<'_>,
+        notice: &mut Notice<'_>,
+        state: &mut PushState,
+    ) -> Option<Wait> {
         while let Some(&id) = state.pending.front() {
             if self.share_left == 0 {
                 return Some(Wait::Turn);
             }
             self.spend(1);
-            if self.conn(id).is_some() {
+            // It may have moved, or have closed, since it was selected.
+            if self.conn(id).is_some() && self.hub.is_selected(id.key, app, spec) {
                 match self.deliver(id.key, notice, self.wide) {
                     Delivery::Taken => state.count += 1,
                     Delivery::Refused => {}
                     Delivery::Later(wait) => return Some(wait),
                 }
             }
+            self.lists.delivered = true;
             state.pending.pop_front();
         }
         None
@@ -261,15 +272,12 @@ impl<S> Server<S> {
 
     /// Queues a reply and places it behind the receivers of what it answers.
     pub(super) fn send_reply(&mut self, id: ConnId, chunk: Bytes, wide: bool) {
-        self.queue(
-            id,
-            chunk,
-            if wide {
-                Flush::BulkReply
-            } else {
-                Flush::Express
-            },
-        );
+        let place = match (wide, std::mem::take(&mut self.lists.delivered)) {
+            (true, _) => Flush::BulkReply,
+            (false, true) => Flush::ExpressReply,
+            (false, false) => Flush::Express,
+        };
+        self.queue(id, chunk, place);
     }
 
     /// Queues what nobody waits for: it leaves with the bulk.
@@ -300,13 +308,23 @@ impl<S> Server<S> {
         }
         let place = match place {
             // Its receivers have all been flushed already.
-            Flush::BulkReply if bulk_is_empty => Flush::Express,
+            Flush::BulkReply if bulk_is_empty => Flush::ExpressReply,
             place => place,
         };
+        let is_last = self.lists.express.back() == Some(&(id, conn.flush_seq));
         match (conn.flush, place) {
-            (Flush::Idle | Flush::Bulk, Flush::Express) => {
-                conn.flush = Flush::Express;
-                self.lists.express.push_back(id);
+            (Flush::Idle | Flush::Bulk, Flush::Express | Flush::ExpressReply) => {
+                self.lists.seq = self.lists.seq.wrapping_add(1);
+                conn.flush = place;
+                conn.flush_seq = self.lists.seq;
+                self.lists.express.push_back((id, self.lists.seq));
+            }
+            // Its receivers may have been enlisted behind it.
+            (Flush::Express | Flush::ExpressReply, Flush::ExpressReply) if !is_last => {
+                self.lists.seq = self.lists.seq.wrapping_add(1);
+                conn.flush = place;
+                conn.flush_seq = self.lists.seq;
+                self.lists.express.push_back((id, self.lists.seq));
             }
             (_, Flush::BulkReply) | (Flush::Idle, Flush::Bulk) => {
                 self.lists.seq = self.lists.seq.wrapping_add(1);
@@ -320,9 +338,10 @@ impl<S> Server<S> {
 
     /// The next connection to flush this turn.
     pub(super) fn poll_transmit(&mut self) -> Option<ConnId> {
-        while let Some(id) = self.lists.express.pop_front() {
+        while let Some((id, seq)) = self.lists.express.pop_front() {
             if let Some(conn) = self.conn_mut(id)
-                && conn.flush == Flush::Express
+                && matches!(conn.flush, Flush::Express | Flush::ExpressReply)
+                && conn.flush_seq == seq
             {
                 conn.flush = Flush::Idle;
                 return Some(id);

@@ -252,6 +252,20 @@ impl Hub {
         stopped
     }
 
+    /// Whether `key` is (still) a member that `spec` selects.
+    pub fn is_selected(&self, key: u32, app: &str, spec: &Spec<'_>) -> bool {
+        let Some((_, user)) = self.member(key).filter(|&(of, _)| of == app) else {
+            return false;
+        };
+        let mut at = 0;
+        while let Some(pattern) = spec.next(&mut at) {
+            if Pattern::new(pattern).matches(user) {
+                return true;
+            }
+        }
+        false
+    }
+
     fn next_serial(&mut self) -> u32 {
         self.serial = self.serial.wrapping_add(1);
         if self.serial == 0 {
@@ -336,6 +350,12 @@ impl Hub {
             apps.remove(app_key as usize);
         }
         Some(stamp)
+    }
+
+    /// How many members there are; for simulations.
+    #[cfg(any(test, fuzzing))]
+    pub fn len(&self) -> usize {
+        self.members.iter().flatten().count()
     }
 
     /// Checks that table, index, tree and rings tell the same story; for simulations.

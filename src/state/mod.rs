@@ -21,3 +21,6 @@ pub mod stats;
 pub mod sweep;
 pub mod timer_queue;
 pub mod websocket;
+
+#[cfg(test)]
+mod simulation;

@@ -71,6 +71,11 @@ impl<S> Server<S> {
                 }
                 used
             }
+            // After a close nothing more is said (RFC 6455, 5.5.1).
+            Err(_) if closing => {
+                self.linger(id);
+                whole
+            }
             Err(violation) => {
                 self.fail_websocket(id, violation.code, violation.reason);
                 whole
