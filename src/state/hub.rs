@@ -40,6 +40,7 @@ struct Member {
     previous: u32,
     /// Serial of the last push of several patterns that selected it.
     mark: u32,
+    joined: u32,
     numeric: bool,
 }
 
@@ -60,6 +61,7 @@ pub struct Hub {
     app_by_name: HashTable<u32>,
     hasher: DefaultHashBuilder,
     stamps: u64,
+    joins: u32,
     serial: u32,
 }
 
@@ -74,6 +76,8 @@ impl Hub {
                 self.stamps
             }
         };
+        self.joins = self.joins.wrapping_add(1);
+        let joined = self.joins;
         let app = self.app_key(app);
         let index = key as usize;
         if self.members.len() <= index {
@@ -86,6 +90,7 @@ impl Hub {
             next: key,
             previous: key,
             mark: 0,
+            joined,
             numeric,
         });
         let Hub {
@@ -252,18 +257,11 @@ impl Hub {
         stopped
     }
 
-    /// Whether `key` is (still) a member that `spec` selects.
-    pub fn is_selected(&self, key: u32, app: &str, spec: &Spec<'_>) -> bool {
-        let Some((_, user)) = self.member(key).filter(|&(of, _)| of == app) else {
-            return false;
-        };
-        let mut at = 0;
-        while let Some(pattern) = spec.next(&mut at) {
-            if Pattern::new(pattern).matches(user) {
-                return true;
-            }
-        }
-        false
+    /// A number that changes whenever `key` joins; `None` when it is no member. Who selected it
+    /// earlier knows by that whether it is still where it was.
+    pub fn joined(&self, key: u32) -> Option<u32> {
+        let member = self.members.get(key as usize)?.as_ref()?;
+        Some(member.joined)
     }
 
     fn next_serial(&mut self) -> u32 {
@@ -354,7 +352,7 @@ impl Hub {
 
     /// How many members there are; for simulations.
     #[cfg(any(test, fuzzing))]
-    pub fn len(&self) -> usize {
+    pub fn members_count(&self) -> usize {
         self.members.iter().flatten().count()
     }
 
