@@ -17,8 +17,9 @@ use crate::proto::websocket;
 use crate::settings::FullQueue;
 use crate::state::calls::Wait;
 use crate::state::connection::{Flush, InputState, Phase};
-use crate::state::hub::{Cursor, Spec};
+use crate::state::hub::Cursor;
 use crate::state::server::{Server, live};
+use crate::state::spec::Spec;
 
 /// Who is flushed when. Entries are checked against the connection when their turn comes.
 #[derive(Debug, Default)]
@@ -84,8 +85,8 @@ pub(super) struct PushState {
     cursor: Cursor,
     /// Whether all patterns have been looked at.
     selected_all: bool,
-    /// Selected and not yet served.
-    pending: VecDeque<ConnId>,
+    /// Selected and not yet served, and when they had joined.
+    pending: VecDeque<(ConnId, u32)>,
     /// Receivers so far, once the selection took more than one slice.
     taken: Option<HashSet<ConnId>>,
     count: u64,
@@ -110,7 +111,7 @@ impl<S> Server<S> {
         notice: &mut Notice<'_>,
         state: &mut PushState,
     ) -> Result<Result<u64, Wait>, CallError> {
-        if let Some(wait) = self.deliver_pending(app, spec, notice, state) {
+        if let Some(wait) = self.deliver_pending(notice, state) {
             return Ok(Err(wait));
         }
         if state.selected_all {
@@ -181,39 +182,32 @@ impl<S> Server<S> {
                 Delivery::Taken => state.count += 1,
                 Delivery::Refused => {}
                 Delivery::Later(wait) => {
-                    state
-                        .pending
-                        .extend(selected[at..].iter().filter_map(|&key| self.id_of(key)));
+                    let rest = selected[at..].iter();
+                    state.pending.extend(
+                        rest.filter_map(|&key| Some((self.id_of(key)?, self.hub.joined(key)?))),
+                    );
                     return Some(wait);
                 }
             }
         }
-        self.lists.delivered |= !selected.is_empty();
         None
     }
 
     /// Serves receivers that had to be flushed first.
-    fn deliver_pending(
-        &mut self,
-        app: &str,
-        spec: &Spec<'_>,
-        notice: &mut Notice<'_>,
-        state: &mut PushState,
-    ) -> Option<Wait> {
-        while let Some(&id) = state.pending.front() {
+    fn deliver_pending(&mut self, notice: &mut Notice<'_>, state: &mut PushState) -> Option<Wait> {
+        while let Some(&(id, joined)) = state.pending.front() {
             if self.share_left == 0 {
                 return Some(Wait::Turn);
             }
             self.spend(1);
             // It may have moved, or have closed, since it was selected.
-            if self.conn(id).is_some() && self.hub.is_selected(id.key, app, spec) {
+            if self.conn(id).is_some() && self.hub.joined(id.key) == Some(joined) {
                 match self.deliver(id.key, notice, self.wide) {
                     Delivery::Taken => state.count += 1,
                     Delivery::Refused => {}
                     Delivery::Later(wait) => return Some(wait),
                 }
             }
-            self.lists.delivered = true;
             state.pending.pop_front();
         }
         None
@@ -247,12 +241,14 @@ impl<S> Server<S> {
                 conn.outbound.push(frame, &mut self.spares);
                 self.queued_bytes += conn.outbound.cost() - before;
                 self.enlist(id, if wide { Flush::Bulk } else { Flush::Express });
+                self.lists.delivered = true;
                 Delivery::Taken
             }
             Phase::Poll(_) => {
                 let text = std::mem::take(&mut notice.text);
                 self.answer_poll(id, &text, wide);
                 notice.text = text;
+                self.lists.delivered = true;
                 Delivery::Taken
             }
             _ => Delivery::Refused,

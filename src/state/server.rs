@@ -612,7 +612,7 @@ impl<S> Server<S> {
         }
         assert_eq!(
             (queued, held, members),
-            (self.queued_bytes, self.held_bytes, self.hub.len()),
+            (self.queued_bytes, self.held_bytes, self.hub.members_count()),
             "queued bytes, held bytes and members"
         );
         for &(_, id) in &self.polls {
