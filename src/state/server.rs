@@ -303,6 +303,8 @@ impl<S> Server<S> {
     /// Begins the work of one connection.
     pub(super) fn begin_share(&mut self) {
         self.share_left = self.work_left.min(WORK_PER_SHARE);
+        // A sender that was closed by its own push left it set.
+        self.lists.delivered = false;
     }
 
     /// Counts work that was done, in units of about 0.1 µs.
