@@ -143,6 +143,8 @@ pub(super) struct Parked {
     pub reply: ReplyAs,
     /// Whether it pushed to many, so that its reply follows them.
     pub wide: bool,
+    /// Whether it delivered and has not replied.
+    pub delivered: bool,
 }
 
 /// How the outcome of a parked call is answered.

@@ -37,7 +37,7 @@ pub(super) struct FlushLists {
     /// Bulk entries that may still be flushed this turn.
     pub bulk_left: usize,
     /// A push delivered since the last reply.
-    delivered: bool,
+    pub delivered: bool,
     /// Calls that wait until the bulk list is empty.
     pub waiting: VecDeque<ConnId>,
 }

@@ -14,7 +14,13 @@ impl<S> Server<S> {
         let Some(conn) = live(&mut self.conns, id) else {
             return;
         };
-        conn.parked = Some(Box::new(Parked { work, reply, wide }));
+        let delivered = std::mem::take(&mut self.lists.delivered);
+        conn.parked = Some(Box::new(Parked {
+            work,
+            reply,
+            wide,
+            delivered,
+        }));
         match wait {
             Wait::Turn => self.resume.push_back(id),
             Wait::Bulk => self.lists.waiting.push_back(id),
@@ -40,8 +46,13 @@ impl<S> Server<S> {
         if let Some(parked) = conn.parked.take() {
             // It was not read meanwhile: its silence is ours.
             conn.heard = tick;
-            let Parked { work, reply, wide } = *parked;
-            self.wide = wide;
+            let Parked {
+                work,
+                reply,
+                wide,
+                delivered,
+            } = *parked;
+            (self.wide, self.lists.delivered) = (wide, delivered);
             let forwarded_for = match &reply {
                 ReplyAs::Http { meta, .. } => meta.forwarded_for.clone(),
                 ReplyAs::WebSocket | ReplyAs::Nothing => None,

@@ -305,6 +305,8 @@ impl<S> Server<S> {
     /// others have used up the turn.
     pub(super) fn begin_share(&mut self) {
         self.share_left = self.work_left.clamp(WORK_PER_SHARE_MIN, WORK_PER_SHARE);
+        // A sender that was closed by its own push left it set.
+        self.lists.delivered = false;
     }
 
     /// Counts work that was done, in units of about 0.1 µs.

@@ -1,11 +1,14 @@
 //! Seeded runs of the server with many peers, split bytes, slow readers, deaths at every point
-//! and virtual time. What must hold is in [`model`], the loop in [`driver`].
+//! and virtual time. What must hold is in [`model`] and [`judge`], the loop in [`driver`].
 //!
 //! `JDSERVER_SEED=n` runs one seed, `JDSERVER_SEEDS=n` the first n; a failure names its seed.
 
 mod driver;
+mod found;
+mod judge;
 mod model;
 mod peer;
+mod script;
 mod wire;
 
 use std::collections::{HashSet, VecDeque};
@@ -20,7 +23,8 @@ use crate::settings::{FullQueue, Settings};
 use crate::state::connection::Phase;
 use crate::state::server::{Input, Server, Setup};
 use model::Death;
-use peer::{Msg, Peer, Script, World};
+use peer::{Msg, Peer, Script};
+use script::World;
 use wire::Rng;
 
 /// One run.
@@ -61,7 +65,7 @@ struct Run {
 impl Run {
     fn new(seed: u64) -> Self {
         let mut rng = Rng(seed);
-        let heavy = rng.chance(2);
+        let heavy = rng.chance(1);
         let settings = settings(&mut rng, heavy);
         let now = Now {
             mono_ms: rng.next() % 100_000,
@@ -124,7 +128,7 @@ impl Run {
         let crowd = if self.heavy {
             150
         } else {
-            if self.rng.chance(4) { 90 } else { 0 }
+            if self.rng.chance(3) { 90 } else { 0 }
         };
         for _ in 0..crowd {
             self.come(Script::WebSocket { inited: false });
@@ -135,7 +139,7 @@ impl Run {
         let steps = if crowd > 0 {
             50
         } else {
-            100 + self.rng.below(200)
+            100 + self.rng.below(100)
         };
         for _ in 0..steps {
             for _ in 0..1 + self.rng.below(3) {
