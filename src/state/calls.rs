@@ -16,8 +16,8 @@ use crate::proto::form::{Field, Form};
 use crate::proto::json;
 use crate::proto::json_list::JsonList;
 use crate::proto::logtext::log_text;
-use crate::proto::request::HttpError;
 use crate::state::batch::Batch;
+use crate::state::connection::{Parked, ReplyAs};
 use crate::state::delivery::{Notice, PushState};
 use crate::state::server::{Output, Server, live};
 use crate::state::spec::Spec;
@@ -345,18 +345,25 @@ impl<S> Server<S> {
     }
 
     fn fail_job(&mut self, id: ConnId, error: CallError) {
-        let is_file = self
-            .conn(id)
-            .and_then(|conn| conn.parked.as_ref())
+        let Some(conn) = live(&mut self.conns, id) else {
+            return;
+        };
+        let is_file = conn
+            .parked
+            .as_ref()
             .is_some_and(|parked| matches!(parked.work, Work::File));
-        if is_file {
-            if let Some(conn) = live(&mut self.conns, id) {
-                conn.parked = None;
-            }
-            let text = "too busy to read a file: try again later";
-            return self.refuse(id, HttpError { status: 503, text });
+        if !is_file {
+            return self.resume_with(id, Some(Err(error)));
         }
-        self.resume_with(id, Some(Err(error)));
+        if let Some(Parked {
+            reply: ReplyAs::Http { meta, .. },
+            ..
+        }) = conn.parked.take().map(|parked| *parked)
+        {
+            self.wide = false;
+            self.refuse_politely(id, &meta, 503, "too busy to read a file: try again later");
+        }
+        self.resume(id);
     }
 
     /// Takes over what the settings file says; run-time values that it does not name stay.

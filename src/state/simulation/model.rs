@@ -151,7 +151,11 @@ impl Run {
                     {
                         true
                     }
-                    _ => code == 1001 && stopping || code == 1008 && self.max_rate > 0,
+                    // 1008: too many messages, or one that came too slowly.
+                    _ => {
+                        code == 1001 && stopping
+                            || code == 1008 && (self.max_rate > 0 || !front_is_whole)
+                    }
                 };
                 assert!(fits, "close {code} where {want:?} was due");
                 self.leave(at);
@@ -170,6 +174,15 @@ impl Run {
                 ..
             } if self.refused.remove(&at) => {
                 self.peers[at].closing = true;
+            }
+            // The queues of all had no room for it.
+            Said::Response {
+                status: 503,
+                closes: true,
+                body,
+            } if body.starts_with("too many answers") => {
+                peer.ops.pop_front();
+                peer.closing = true;
             }
             Said::Response { status: 101, .. } => {
                 let op = peer.ops.pop_front().expect("an upgrade was asked for");
