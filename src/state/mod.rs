@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod files;
 pub mod http;
 pub mod hub;
+pub mod lifecycle;
 pub mod names;
 pub mod parked;
 pub mod peers;
