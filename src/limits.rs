@@ -34,7 +34,7 @@ pub const JSON_VALUES_MAX: usize = 50_000;
 /// Calls in one batch. Beyond: error 1.
 pub const BATCH_CALLS_MAX: usize = 1_000;
 /// Messages longer than this are never compressed: it would hold everyone up.
-pub const DEFLATE_BYTES_MAX: usize = 64 << 10;
+pub const DEFLATE_BYTES_MAX: usize = 256 << 10;
 /// Messages shorter than this are never compressed.
 pub const DEFLATE_BYTES_MIN: usize = 256;
 /// A WebSocket frame's header: 2 bytes, 8 of extended length, 4 of mask (RFC 6455, 5.2).
