@@ -118,7 +118,10 @@ pub struct Peer {
     pub counted: u64,
     pub last_from: HashMap<usize, u32>,
     /// Replies, by where they begin, and what must be written before them.
-    #[expect(clippy::type_complexity, reason = "begin, end, and per receiver how much")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "begin, end, and per receiver how much"
+    )]
     pub behind: VecDeque<(u64, u64, Vec<(usize, u64)>)>,
 }
 
