@@ -85,8 +85,13 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         disk.sender.try_send(LogFile::Server, text);
     }
     if disk.sender.stop(limit) {
-        // It ends after what was queued; a disk that hangs must not hold the exit up.
-        let _ = disk.thread.join();
+        // It ends after what was queued; a disk or a pipe that hangs must not hold the exit up.
+        let (ended, wait) = crossbeam_channel::bounded::<()>(0);
+        std::thread::spawn(move || {
+            let _ = disk.thread.join();
+            drop(ended);
+        });
+        let _ = wait.recv_timeout(limit);
     }
     Ok(if outcome.is_ok() {
         ExitCode::SUCCESS

@@ -118,7 +118,7 @@ impl World {
             };
             let wants = conn.wants_bytes();
             if peer.sent.is_empty() || !wants {
-                if peer.ended && (wants || conn.ends_with_its_peer()) {
+                if peer.ended && (wants || conn.is_polling()) {
                     self.server.handle(Input::End(peer.id));
                 }
                 return;

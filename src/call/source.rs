@@ -57,7 +57,7 @@ impl<'a> Body<'a> {
         let is_list = body.trim_ascii_start().first() == Some(&b'[');
         if !is_list {
             if json::has_more_values(body, JSON_VALUES_MAX) {
-                let detail = "bad json-format body: more than 200000 values; send a list of calls";
+                let detail = "bad json-format body: more than 50000 values; send a list of calls";
                 return Err(CallError::new(1, detail));
             }
             return Form::parse_json(body).map(Body::Map).ok_or_else(bad);

@@ -54,6 +54,11 @@ impl<'a> JsonList<'a> {
         }
     }
 
+    /// Whether the text of the list holds `part` anywhere.
+    pub fn mentions(&self, part: &str) -> bool {
+        memchr::memmem::find(self.text.as_bytes(), part.as_bytes()).is_some()
+    }
+
     /// How many items are left.
     pub fn len(&self) -> usize {
         self.count

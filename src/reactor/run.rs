@@ -228,16 +228,17 @@ impl Reactor {
             };
             if !conn.wants_bytes() {
                 // The edge is spent: the server says when to read again.
-                if cause == Cause::Closed && conn.ends_with_its_peer() {
+                if cause == Cause::Closed && conn.is_polling() {
                     self.server.handle(Input::End(id));
                 }
                 return;
             }
-            match conn.io.read(&mut self.buffer) {
+            let room = conn.read_bytes_max().min(self.buffer.len());
+            match conn.io.read(&mut self.buffer[..room]) {
                 Ok(0) => return self.server.handle(Input::End(id)),
                 Ok(n) => {
                     self.server.handle(Input::Bytes(id, &mut self.buffer[..n]));
-                    if n < self.buffer.len() && cause == Cause::Edge {
+                    if n < room && cause == Cause::Edge {
                         return;
                     }
                 }
@@ -335,11 +336,13 @@ impl Reactor {
             match listener.accept() {
                 Ok((socket, address)) => self.welcome(socket, address),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => {
-                    return self.starve(at);
-                }
                 // One peer that gave up while it waited; the next may be fine.
-                Err(_) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::ConnectionAborted | ErrorKind::Interrupted
+                    ) => {}
+                Err(_) => return self.starve(at),
             }
         }
         self.waiting.push_back(at);
@@ -361,7 +364,7 @@ impl Reactor {
         self.read(id, Cause::Edge);
     }
 
-    /// No descriptor is left: the spare one takes the first in the queue, only to turn it away.
+    /// No descriptor (or memory) is left: the spare one takes the first in the queue, only to turn it away.
     fn starve(&mut self, at: usize) {
         if self.spare.take().is_some()
             && let Some(listener) = self.listeners.get(at)
@@ -373,9 +376,6 @@ impl Reactor {
         self.starved = true;
     }
 }
-
-const EMFILE: i32 = 24;
-const ENFILE: i32 = 23;
 
 #[cfg(test)]
 mod tests {

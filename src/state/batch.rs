@@ -32,6 +32,8 @@ pub(super) struct Batch {
     data: Vec<Option<Value>>,
     reference_bytes_left: usize,
     answer_bytes: usize,
+    /// Whether any call refers to earlier answers; else `data` holds nothing.
+    has_references: bool,
     /// The sub-call under way and its name.
     current: Option<(Work, Box<str>)>,
 }
@@ -73,6 +75,8 @@ impl<S> Server<S> {
         let batch = Batch {
             answers: Vec::with_capacity(calls.len()),
             data: Vec::with_capacity(calls.len()),
+            // An escape may hide the sign.
+            has_references: calls.mentions("{$") || calls.mentions("\\u"),
             calls: calls.into_owned(),
             one_transaction,
             stopped: false,
@@ -133,7 +137,7 @@ impl<S> Server<S> {
         }
         if batch.answer_bytes > BATCH_ANSWER_BYTES_MAX {
             return (
-                fail("batch answers are larger than 8 MiB together"),
+                fail("batch answers take more than 32 MiB together"),
                 "batch".into(),
             );
         }
@@ -225,8 +229,9 @@ impl Batch {
     fn finish(&mut self, answer: Answer) {
         self.stopped |= self.one_transaction && answer.is_err();
         let answer = answer::to_value(answer);
-        self.answer_bytes += json::to_text(&answer).len();
+        self.answer_bytes += memory_of(&answer);
         let data = match &answer {
+            _ if !self.has_references => None,
             Value::Array(parts) if parts.first().and_then(Value::as_i64) == Some(0) => {
                 parts.get(1).cloned()
             }
@@ -234,6 +239,22 @@ impl Batch {
         };
         self.data.push(data);
         self.answers.push(answer);
+    }
+}
+
+/// About what a value takes in memory.
+fn memory_of(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 32,
+        Value::Number(_) => 72,
+        Value::String(text) => 64 + text.len(),
+        Value::Array(items) => 64 + items.iter().map(memory_of).sum::<usize>(),
+        Value::Object(fields) => {
+            let members = fields
+                .iter()
+                .map(|(name, value)| 80 + name.len() + memory_of(value));
+            128 + members.sum::<usize>()
+        }
     }
 }
 

@@ -11,14 +11,15 @@ use crate::call::name;
 use crate::call::source::{Body, From, Params, escape};
 use crate::ids::ConnId;
 use crate::limits::{BYTES_PER_WORK, LOG_TEXT_BYTES_MAX, ROWS_PER_TURN};
-use crate::message::{FileDone, Job, JobDone, LogFile, LogLine, SettingsDone};
+use crate::message::{Job, JobDone, LogFile, LogLine, SettingsDone};
 use crate::proto::form::{Field, Form};
 use crate::proto::json;
 use crate::proto::json_list::JsonList;
 use crate::proto::logtext::log_text;
+use crate::proto::request::HttpError;
 use crate::state::batch::Batch;
 use crate::state::delivery::{Notice, PushState};
-use crate::state::server::{Output, Server};
+use crate::state::server::{Output, Server, live};
 use crate::state::spec::Spec;
 
 /// Who makes a call.
@@ -242,7 +243,7 @@ impl<S> Server<S> {
     fn start_users(&mut self, params: &Params<'_>) -> Progress {
         match params.text(From::Both, "app") {
             Ok(app) => {
-                let rows = Vec::with_capacity(self.hub.count(&app));
+                let rows = Vec::new();
                 self.continue_users(Box::new(Users {
                     app: app.into(),
                     after: 0,
@@ -266,6 +267,7 @@ impl<S> Server<S> {
             work.after = stamp;
             made += 1;
         }
+        self.spend(made as u32);
         if made == ROWS_PER_TURN {
             return Progress::Wait(Work::Users(work), Wait::Turn);
         }
@@ -275,23 +277,16 @@ impl<S> Server<S> {
     /// `conf`: sets what may be set at run time, answers what it set.
     fn configure(&mut self, query: &Form<'_>) -> Answer {
         let mut set = Map::new();
+        // A wrong value must leave nothing half done.
+        let mut settings = self.settings.clone();
         for (name, field) in query.iter().filter(|(name, _)| name.starts_with("conf_")) {
             let text = match field {
                 Field::Text(text) => Cow::Borrowed(text.as_ref()),
                 Field::Json(value) => Cow::Owned(json::to_text(value)),
             };
-            match self.settings.set_run_time(name, &text) {
+            match settings.set_run_time(name, &text) {
                 Ok(true) => {
-                    if name == "conf_workers" {
-                        self.output(Output::Workers(self.settings.workers));
-                    }
-                    let line = format!(
-                        "conf: {}={}",
-                        log_text(name, 64),
-                        log_text(&text, LOG_TEXT_BYTES_MAX)
-                    );
                     set.insert(name.to_owned(), Value::String(text.into_owned()));
-                    self.log(&line);
                 }
                 Ok(false) => {
                     let line = format!("conf: {} cannot be set at run time", log_text(name, 64));
@@ -299,6 +294,19 @@ impl<S> Server<S> {
                 }
                 Err(error) => return Err(CallError::new(1, error.to_string())),
             }
+        }
+        for (name, value) in &set {
+            let value = value.as_str().unwrap_or_default();
+            let line = format!(
+                "conf: {}={}",
+                log_text(name, 64),
+                log_text(value, LOG_TEXT_BYTES_MAX)
+            );
+            self.log(&line);
+        }
+        if !set.is_empty() {
+            self.settings = settings;
+            self.output(Output::Workers(self.settings.workers));
         }
         Ok(Data::Json(if set.is_empty() {
             Value::Array(Vec::new())
@@ -342,15 +350,11 @@ impl<S> Server<S> {
             .and_then(|conn| conn.parked.as_ref())
             .is_some_and(|parked| matches!(parked.work, Work::File));
         if is_file {
-            let (mime, etag) = ("text/html", String::new());
-            let done = FileDone {
-                reply_to: id,
-                status: 503,
-                mime,
-                etag,
-                body: bytes::Bytes::new(),
-            };
-            return self.handle_file_done(&done);
+            if let Some(conn) = live(&mut self.conns, id) {
+                conn.parked = None;
+            }
+            let text = "too busy to read a file: try again later";
+            return self.refuse(id, HttpError { status: 503, text });
         }
         self.resume_with(id, Some(Err(error)));
     }
@@ -410,7 +414,12 @@ impl<S> Server<S> {
             .and_then(|conn| self.peers.address(conn.peer));
         let peer = peer.map_or("unix".to_owned(), |peer| peer.to_string());
         match caller.forwarded_for {
-            Some(forwarded) => format!("{peer}; {forwarded}"),
+            // Addresses only: nothing in it may look like the rest of the line.
+            Some(forwarded) => {
+                let is_address = |c: &char| c.is_ascii_hexdigit() || ".:, ".contains(*c);
+                let forwarded: String = forwarded.chars().filter(is_address).collect();
+                format!("{peer}; {forwarded}")
+            }
             None => peer,
         }
     }

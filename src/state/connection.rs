@@ -118,6 +118,8 @@ pub(super) struct WebSocket {
     pub echo: bool,
     /// A ping went out and nothing came since.
     pub pinged: bool,
+    /// Tick at which the message under way began.
+    pub began: Option<u32>,
     /// Our close went out at this tick; only the peer's is waited for.
     pub closing: Option<u32>,
 }
@@ -165,12 +167,21 @@ impl<S> Connection<S> {
     pub fn wants_bytes(&self) -> bool {
         self.input == InputState::Open
             && self.parked.is_none()
-            && (self.carry.len() < POLL_INPUT_BYTES_MAX || !matches!(self.phase, Phase::Poll(_)))
+            && (self.carry.len() < POLL_INPUT_BYTES_MAX || !self.is_polling())
     }
 
-    /// Whether the peer closing its side ends everything (a long poll, a WebSocket).
-    pub fn ends_with_its_peer(&self) -> bool {
-        matches!(self.phase, Phase::Poll(_) | Phase::WebSocket(_))
+    /// Whether it is a long poll, which is over when its peer closes its side.
+    pub fn is_polling(&self) -> bool {
+        matches!(self.phase, Phase::Poll(_))
+    }
+
+    /// How many bytes are of use in one read: few where they can only be kept.
+    pub fn read_bytes_max(&self) -> usize {
+        if self.is_polling() {
+            POLL_INPUT_BYTES_MAX
+        } else {
+            usize::MAX
+        }
     }
 
     /// Bytes of unfinished input held for it.

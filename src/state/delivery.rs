@@ -11,7 +11,10 @@ use bytes::Bytes;
 
 use crate::call::error::CallError;
 use crate::ids::ConnId;
-use crate::limits::{BULK_BACKLOG_MAX, BULK_PER_TURN, DEFLATE_BYTES_MIN, EXPRESS_RECEIVERS_MAX};
+use crate::limits::{
+    BULK_BACKLOG_MAX, BULK_PER_TURN, DEFLATE_BYTES_MAX, DEFLATE_BYTES_MIN, DEFLATE_BYTES_PER_WORK,
+    EXPRESS_RECEIVERS_MAX, FLUSH_WORK,
+};
 use crate::proto::deflate::Deflate;
 use crate::proto::websocket;
 use crate::settings::FullQueue;
@@ -27,8 +30,10 @@ pub(super) struct FlushLists {
     express: VecDeque<(ConnId, u32)>,
     bulk: VecDeque<(ConnId, u32)>,
     seq: u32,
-    /// Deliveries of wide pushes since the bulk list was last empty.
-    pub backlog: usize,
+    /// Deliveries of wide pushes that wait to be flushed, at most.
+    backlog: usize,
+    /// Where the bulk list ended when the backlog became full: room is there once that is flushed.
+    full_at: Option<u32>,
     /// Bulk entries that may still be flushed this turn.
     pub bulk_left: usize,
     /// A push delivered since the last reply.
@@ -38,6 +43,23 @@ pub(super) struct FlushLists {
 }
 
 impl FlushLists {
+    /// Whether wide pushes have to wait.
+    fn is_full(&self) -> bool {
+        self.full_at.is_some()
+    }
+
+    fn add_backlog(&mut self, deliveries: usize) {
+        self.backlog += deliveries;
+        if self.backlog >= BULK_BACKLOG_MAX && self.full_at.is_none() {
+            // What is being enlisted comes behind this: one more round at most.
+            self.full_at = Some(self.seq.wrapping_add(deliveries as u32));
+        }
+    }
+
+    fn clear_backlog(&mut self) {
+        (self.backlog, self.full_at) = (0, None);
+    }
+
     /// Whether something is to be flushed in this turn or the next.
     pub fn is_idle(&self) -> bool {
         self.express.is_empty() && self.bulk.is_empty()
@@ -63,7 +85,8 @@ impl<'m> Notice<'m> {
     }
 
     pub fn frame(&mut self, deflate: Option<&mut Deflate>) -> Bytes {
-        if let Some(deflate) = deflate.filter(|_| self.text.len() >= DEFLATE_BYTES_MIN) {
+        let fits = (DEFLATE_BYTES_MIN..=DEFLATE_BYTES_MAX).contains(&self.text.len());
+        if let Some(deflate) = deflate.filter(|_| fits) {
             let compressed = self.compressed.get_or_insert_with(|| {
                 let smaller = deflate.compress(self.text.as_bytes())?;
                 Some(websocket::compressed_text_frame(&smaller))
@@ -83,6 +106,8 @@ impl<'m> Notice<'m> {
 #[derive(Debug, Default)]
 pub(super) struct PushState {
     cursor: Cursor,
+    /// Whether it had to wait for the bulk list before.
+    is_wide: bool,
     /// Whether all patterns have been looked at.
     selected_all: bool,
     /// Selected and not yet served, and when they had joined.
@@ -120,6 +145,9 @@ impl<S> Server<S> {
         if self.share_left == 0 {
             return Ok(Err(Wait::Turn));
         }
+        if state.is_wide && self.lists.is_full() {
+            return Ok(Err(Wait::Bulk));
+        }
         let mut selected = std::mem::take(&mut self.selected);
         let begun = state.cursor.clone();
         let mut budget = self.share_left;
@@ -128,14 +156,10 @@ impl<S> Server<S> {
             .select(app, spec, &mut state.cursor, &mut budget, &mut selected);
         self.spend(self.share_left - budget);
         let progress = match outcome {
-            Err(_) => Err(CallError::new(
-                1,
-                "bad param `user`: a pattern is longer than 4096 bytes",
-            )),
-            Ok(_)
-                if selected.len() > EXPRESS_RECEIVERS_MAX
-                    && self.lists.backlog >= BULK_BACKLOG_MAX =>
-            {
+            Err(error) => Err(CallError::new(1, error.to_string())),
+            Ok(_) if selected.len() > EXPRESS_RECEIVERS_MAX && self.lists.is_full() => {
+                // Known to be wide, it is not selected again before there is room.
+                state.is_wide = true;
                 state.cursor = begun;
                 Ok(Err(Wait::Bulk))
             }
@@ -172,10 +196,10 @@ impl<S> Server<S> {
             });
         // Wide deliveries are bounded by the backlog, so that many of them leave in one write.
         if wide {
-            self.lists.backlog += selected.len();
+            self.lists.add_backlog(selected.len());
             self.wide = true;
         } else {
-            self.spend(selected.len() as u32);
+            self.spend(selected.len() as u32 * FLUSH_WORK);
         }
         for (at, &key) in selected.iter().enumerate() {
             match self.deliver(key, notice, wide) {
@@ -199,7 +223,7 @@ impl<S> Server<S> {
             if self.share_left == 0 {
                 return Some(Wait::Turn);
             }
-            self.spend(1);
+            self.spend(FLUSH_WORK);
             // It may have moved, or have closed, since it was selected.
             if self.conn(id).is_some() && self.hub.joined(id.key) == Some(joined) {
                 match self.deliver(id.key, notice, self.wide) {
@@ -224,7 +248,12 @@ impl<S> Server<S> {
         };
         match &conn.phase {
             Phase::WebSocket(ws) => {
-                let frame = notice.frame(ws.deflate.then_some(&mut self.deflate));
+                let deflate = ws.deflate.then_some(&mut self.deflate);
+                if deflate.is_some() && notice.compressed.is_none() {
+                    let work = (notice.text.len() / DEFLATE_BYTES_PER_WORK) as u32;
+                    self.share_left = self.share_left.saturating_sub(work);
+                }
+                let frame = notice.frame(deflate);
                 let before = conn.outbound.cost();
                 let total_is_full = self.queued_bytes + frame.len() > self.settings.max_queue_total;
                 if before > self.settings.max_queue && !conn.blocked {
@@ -263,7 +292,7 @@ impl<S> Server<S> {
         self.stats.dropped += 1;
         if self.settings.full_queue == FullQueue::Close && queued > 0 {
             self.stats.slow_closed += 1;
-            self.drop_connection(id);
+            self.handle_lost(id);
         }
     }
 
@@ -348,6 +377,14 @@ impl<S> Server<S> {
             let Some((id, seq)) = self.lists.bulk.pop_front() else {
                 break;
             };
+            if self
+                .lists
+                .full_at
+                .is_some_and(|at| at.wrapping_sub(seq) as i32 <= 0)
+            {
+                self.lists.clear_backlog();
+                self.resume.append(&mut self.lists.waiting);
+            }
             if let Some(conn) = self.conn_mut(id)
                 && matches!(conn.flush, Flush::Bulk | Flush::BulkReply)
                 && conn.flush_seq == seq
@@ -358,7 +395,7 @@ impl<S> Server<S> {
             }
         }
         if self.lists.bulk.is_empty() {
-            self.lists.backlog = 0;
+            self.lists.clear_backlog();
             self.resume.append(&mut self.lists.waiting);
         }
         None
@@ -375,7 +412,7 @@ impl<S> Server<S> {
         let after = conn.outbound.cost();
         self.queued_bytes -= before - after;
         self.stats.sent_bytes += written as u64;
-        if !matches!(conn.phase, Phase::WebSocket(_)) {
+        if conn.input == InputState::Paused || !matches!(conn.phase, Phase::WebSocket(_)) {
             conn.heard = tick;
         }
         let low = self.settings.max_queue / 2;

@@ -17,7 +17,7 @@ use crate::proto::form::{Field, Form};
 use crate::proto::handshake;
 use crate::proto::mime;
 use crate::proto::request::{self, Head, HttpError, Method};
-use crate::proto::response;
+use crate::proto::response::{self, Persistence};
 use crate::state::calls::{Caller, Progress};
 use crate::state::connection::{Incoming, Meta, Phase, ReplyAs, WebSocket};
 use crate::state::respond::{CALL_TYPE, METHODS};
@@ -74,6 +74,14 @@ impl<S> Server<S> {
         if let Some(len) = sized {
             self.serve(id, &head, &rest[..len]);
             return len;
+        }
+        // Strangers need not send their body first.
+        if !self.has_token(&head, &Form::parse(head.query.as_bytes())) {
+            let mut meta = self.meta(id, &head);
+            meta.persistence = Persistence::Close;
+            let answer = Err(CallError::new(2, "token required"));
+            self.respond_call(id, &meta, 401, &Shape::default(), answer);
+            return rest.len();
         }
         match BodyReader::new(head.framing, self.settings.max_body) {
             Ok(reader) => {
@@ -154,7 +162,10 @@ impl<S> Server<S> {
         }
         let path = match request::decode_path(head.path) {
             Ok(path) => path,
-            Err(error) => return self.refuse(id, error),
+            Err(error) => {
+                meta.persistence = Persistence::Close;
+                return self.refuse_politely(id, &meta, error.status, error.text);
+            }
         };
         let query = Form::parse(head.query.as_bytes());
         let is_call = path == "/" && (query.get("ac").is_some() || query.get("_ac").is_some());

@@ -6,13 +6,14 @@
 //! Arrival order, which `getUsers` and `*` follow, is a tree by a stamp given at the first init.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::BuildHasher;
 use std::ops::Bound;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
-use crate::limits::PATTERN_BYTES_MAX;
+use crate::limits::{GLOBS_MAX, PATTERN_BYTES_MAX};
 use crate::proto::pattern::Pattern;
 use crate::state::names::NameIndex;
 use crate::state::spec::Spec;
@@ -24,11 +25,37 @@ pub struct Cursor {
     at: usize,
     /// Within a pattern that is walked: its start, and the last name looked at.
     within: Option<(usize, Box<str>)>,
+    /// Patterns so far that are no plain names.
+    globs: u32,
 }
 
-/// A pattern longer than [`PATTERN_BYTES_MAX`].
+/// What is wrong with a specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PatternTooLong;
+pub enum SpecError {
+    /// A pattern longer than [`PATTERN_BYTES_MAX`].
+    TooLong,
+    /// More than [`GLOBS_MAX`] patterns that are no plain names.
+    TooMany,
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpecError::TooLong => {
+                write!(
+                    f,
+                    "bad param `user`: a pattern is longer than {PATTERN_BYTES_MAX} bytes"
+                )
+            }
+            SpecError::TooMany => {
+                write!(
+                    f,
+                    "bad param `user`: more than {GLOBS_MAX} patterns; plain names may be more"
+                )
+            }
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Member {
@@ -152,7 +179,7 @@ impl Hub {
         cursor: &mut Cursor,
         budget: &mut u32,
         out: &mut Vec<u32>,
-    ) -> Result<bool, PatternTooLong> {
+    ) -> Result<bool, SpecError> {
         let Some(app) = self.find_app(app) else {
             return Ok(true);
         };
@@ -171,26 +198,44 @@ impl Hub {
                 return Ok(true);
             };
             if pattern.len() > PATTERN_BYTES_MAX {
-                return Err(PatternTooLong);
+                return Err(SpecError::TooLong);
             }
             let after = match cursor.within.take() {
                 Some((begun, name)) if begun == start => Some(name),
                 _ => None,
             };
-            if let Some(last) = self.select_one(app, pattern, after.as_deref(), mark, budget, out) {
+            let kind = Pattern::new(pattern);
+            if after.is_none() && !matches!(kind, Pattern::Literal(_)) {
+                cursor.globs += 1;
+                if cursor.globs > GLOBS_MAX {
+                    return Err(SpecError::TooMany);
+                }
+            }
+            if let Some(last) =
+                self.select_one(app, pattern, &kind, after.as_deref(), mark, budget, out)
+            {
                 cursor.at = start;
                 cursor.within = Some((start, last));
                 return Ok(false);
+            }
+            if kind == Pattern::Any {
+                // Nobody is left for the patterns behind it.
+                return Ok(true);
             }
         }
     }
 
     /// Selects by one pattern, names behind `after` only; gives the last name tried where the
     /// budget ran out.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `select`, with its state"
+    )]
     fn select_one(
         &mut self,
         app: u32,
         pattern: &str,
+        kind: &Pattern<'_>,
         after: Option<&str>,
         mark: Option<u32>,
         budget: &mut u32,
@@ -205,10 +250,11 @@ impl Hub {
         let app = &apps[app as usize];
         let begin = out.len();
         let mut stopped = None;
-        match Pattern::new(pattern) {
+        match kind {
             Pattern::Literal(name) => {
-                let hash = hasher.hash_one(&*name);
-                if let Some(&first) = app.by_name.find(hash, |&k| name_of(members, k) == name) {
+                let hash = hasher.hash_one(name.as_ref());
+                let is_it = |&k: &u32| name_of(members, k) == name.as_ref();
+                if let Some(&first) = app.by_name.find(hash, is_it) {
                     push_ring(members, first, out);
                 }
             }

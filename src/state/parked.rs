@@ -36,6 +36,7 @@ impl<S> Server<S> {
     /// The same with the outcome of its job.
     pub(super) fn resume_with(&mut self, id: ConnId, done: Option<Answer>) {
         self.begin_share();
+        let tick = self.tick();
         let Some(conn) = live(&mut self.conns, id) else {
             return;
         };
@@ -43,6 +44,8 @@ impl<S> Server<S> {
             conn.input = InputState::Open;
         }
         if let Some(parked) = conn.parked.take() {
+            // It was not read meanwhile: its silence is ours.
+            conn.heard = tick;
             let Parked {
                 work,
                 reply,

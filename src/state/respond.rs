@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::call::answer::Answer;
 use crate::call::shape::Shape;
 use crate::ids::ConnId;
-use crate::limits::SCRATCH_BYTES_MAX;
+use crate::limits::{SCRATCH_BYTES_MAX, SMALL_ANSWER_BYTES_MAX};
 use crate::proto::handshake;
 use crate::proto::request::{Head, HttpError, Method};
 use crate::proto::response::{self, Persistence, Response};
@@ -83,6 +83,11 @@ impl<S> Server<S> {
         headers: &[(&str, &str)],
         body: &[u8],
     ) {
+        if body.len() > SMALL_ANSWER_BYTES_MAX
+            && self.queued_bytes + body.len() > self.settings.max_queue_total
+        {
+            return self.refuse_answer(id);
+        }
         let mut out = Vec::with_capacity(320 + body.len());
         let date = self.date.text(self.now);
         let cors;
@@ -183,24 +188,40 @@ impl<S> Server<S> {
 
     /// Ends a connection whose unfinished input is too much with that of all others.
     pub(super) fn refuse_input(&mut self, id: ConnId) {
+        const TEXT: &str = "too much unfinished input: try again later";
         match self.conn(id).map(|conn| &conn.phase) {
-            Some(Phase::WebSocket(_)) => {
-                self.close_websocket(id, 1013, "too much unfinished input")
-            }
+            Some(Phase::WebSocket(ws)) if ws.closing.is_some() => self.drop_connection(id),
+            Some(Phase::WebSocket(_)) => self.fail_websocket(id, 1013, TEXT),
+            Some(Phase::Poll(_)) => self.drop_connection(id),
             Some(_) => self.refuse(
                 id,
                 HttpError {
                     status: 503,
-                    text: "too much unfinished input: try again later",
+                    text: TEXT,
                 },
             ),
             None => {}
         }
     }
 
+    /// An answer for which the queues of all have no room: a peer that takes none of its answers
+    /// is cut, another one is told to come back.
+    fn refuse_answer(&mut self, id: ConnId) {
+        self.stats.dropped += 1;
+        if self.conn(id).is_some_and(|conn| conn.outbound.is_empty()) {
+            let text = "too many answers wait to be taken: try again later";
+            self.refuse(id, HttpError { status: 503, text });
+        } else {
+            self.drop_connection(id);
+        }
+    }
+
     /// Answers requests whose time for a head or body is over.
     pub(super) fn refuse_slow(&mut self, id: ConnId) {
         let text = match self.conn(id).map(|conn| &conn.phase) {
+            Some(Phase::WebSocket(_)) => {
+                return self.close_websocket(id, 1008, "a message came too slowly");
+            }
             Some(Phase::Body(_)) => "the request's body came too slowly",
             _ => "the request's head came too slowly",
         };

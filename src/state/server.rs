@@ -9,6 +9,7 @@
 //! The owner of the sockets calls [`Server::begin_turn`], hands in what happened, drains
 //! [`Server::poll_output`], and sleeps no longer than [`Server::poll_timeout`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 
 use core::net::IpAddr;
@@ -17,12 +18,12 @@ use slab::Slab;
 
 use crate::ids::{ConnId, Now};
 use crate::limits::{
-    HELD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_MS_MAX, REFUSALS_MAX, TICK_MS, WORK_PER_SHARE,
-    WORK_PER_TURN,
+    HELD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_MS_MAX, LOG_TEXT_BYTES_MAX, REFUSALS_MAX, TICK_MS,
+    WORK_PER_SHARE, WORK_PER_SHARE_MIN, WORK_PER_TURN,
 };
 use crate::message::{Job, JobDone, LogFile, LogLine};
 use crate::proto::deflate::Deflate;
-use crate::proto::logtext::LogTime;
+use crate::proto::logtext::{LogTime, log_text};
 use crate::proto::outbound::{Outbound, Spares};
 use crate::proto::response::DateCache;
 use crate::settings::Settings;
@@ -300,9 +301,10 @@ impl<S> Server<S> {
         }));
     }
 
-    /// Begins the work of one connection.
+    /// Begins the work of one connection. Who comes with something new has a little even where
+    /// others have used up the turn.
     pub(super) fn begin_share(&mut self) {
-        self.share_left = self.work_left.min(WORK_PER_SHARE);
+        self.share_left = self.work_left.clamp(WORK_PER_SHARE_MIN, WORK_PER_SHARE);
         // A sender that was closed by its own push left it set.
         self.lists.delivered = false;
     }
@@ -446,7 +448,7 @@ impl<S> Server<S> {
         let has_more = conn.parked.is_some() || !conn.carry.is_empty();
         match conn.phase {
             Phase::WebSocket(_) if has_more => {}
-            Phase::WebSocket(_) | Phase::Poll(_) | Phase::Body(_) => return self.handle_lost(id),
+            Phase::WebSocket(_) | Phase::Poll(_) => return self.handle_lost(id),
             _ => {}
         }
         conn.input = InputState::Ended;
@@ -474,19 +476,23 @@ impl<S> Server<S> {
     }
 
     /// The connection broke: it leaves the hub at once; a call under way still runs.
-    fn handle_lost(&mut self, id: ConnId) {
-        let mut spares = std::mem::take(&mut self.spares);
-        if let Some(conn) = live(&mut self.conns, id) {
-            conn.input = InputState::Lost;
-            if matches!(conn.phase, Phase::WebSocket(_)) {
-                conn.carry = Vec::new();
-            }
-            self.queued_bytes -= conn.outbound.cost();
-            conn.outbound.clear(&mut spares);
-            self.leave_hub(id);
-            self.account_held(id);
+    pub(super) fn handle_lost(&mut self, id: ConnId) {
+        let Some(conn) = live(&mut self.conns, id) else {
+            return;
+        };
+        conn.input = InputState::Lost;
+        let is_websocket = matches!(conn.phase, Phase::WebSocket(_));
+        if is_websocket {
+            conn.carry = Vec::new();
         }
-        self.spares = spares;
+        self.queued_bytes -= conn.outbound.cost();
+        conn.outbound.clear(&mut self.spares);
+        self.leave_hub(id);
+        if !is_websocket {
+            // Complete requests run even if their sender is gone.
+            self.process_carry(id);
+        }
+        self.account_held(id);
         self.settle_end(id);
     }
 
@@ -573,15 +579,34 @@ impl<S> Server<S> {
         }
     }
 
-    /// Keeps the sum of unfinished input, and refuses the connection that makes it too much.
+    /// Keeps the sum of unfinished input; where it is too much, whoever holds most is refused.
     pub(super) fn account_held(&mut self, id: ConnId) {
         let Some(conn) = live(&mut self.conns, id) else {
             return;
         };
-        let (before, after) = (conn.held, conn.held_bytes());
-        conn.held = after;
+        let after = conn.held_bytes();
+        let before = std::mem::replace(&mut conn.held, after);
         self.held_bytes = self.held_bytes + after - before;
-        if self.held_bytes > HELD_BYTES_MAX && after > before {
+        if self.held_bytes > HELD_BYTES_MAX {
+            self.evict_holder();
+        }
+    }
+
+    /// Refuses the connection that holds most unfinished input, except those whose call is under
+    /// way: their input is used soon.
+    fn evict_holder(&mut self) {
+        let most = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| {
+                conn.parked.is_none() && !matches!(conn.phase, Phase::Lingering { .. })
+            })
+            .max_by_key(|(_, conn)| conn.held)
+            .map(|(key, conn)| ConnId {
+                key: key as u32,
+                generation: conn.generation,
+            });
+        if let Some(id) = most {
             self.refuse_input(id);
         }
     }
@@ -634,7 +659,11 @@ pub(super) fn live<S>(conns: &mut Slab<Connection<S>>, id: ConnId) -> Option<&mu
         .filter(|conn| conn.generation == id.generation)
 }
 
-/// A name in a log line.
-pub(super) fn log_name(name: &str) -> std::borrow::Cow<'_, str> {
-    crate::proto::logtext::log_text(name, crate::limits::LOG_TEXT_BYTES_MAX)
+/// A name in a log line; the signs that end it there are escaped.
+pub(super) fn log_name(name: &str) -> Cow<'_, str> {
+    let name = log_text(name, LOG_TEXT_BYTES_MAX);
+    if name.contains([']', '#']) {
+        return Cow::Owned(name.replace(']', "\\x5d").replace('#', "\\x23"));
+    }
+    name
 }

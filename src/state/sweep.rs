@@ -161,6 +161,14 @@ impl<S> Server<S> {
                     Due::Nothing
                 }
             }
+            Phase::WebSocket(ws)
+                if ws.began.is_some_and(|began| {
+                    let earned_ms = ws.decoder.held_bytes() as u64 * 1_000 / BODY_BYTES_PER_S_MIN;
+                    passed(began, settings.body_timeout_ms + earned_ms)
+                }) =>
+            {
+                Due::Slow
+            }
             Phase::WebSocket(ws) => {
                 let interval_ms = spread(settings.ping_interval_ms, id);
                 if interval_ms == 0 {

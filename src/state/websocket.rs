@@ -12,7 +12,8 @@ use serde_json::Value;
 use crate::call::answer::{Answer, Data};
 use crate::ids::ConnId;
 use crate::limits::{
-    BYTES_PER_WORK, JSON_VALUES_MAX, LOG_TEXT_BYTES_MAX, MESSAGE_WORK, NAME_BYTES_MAX,
+    BYTES_PER_WORK, DEFLATE_BYTES_PER_WORK, INIT_WORK, JSON_VALUES_MAX, LOG_TEXT_BYTES_MAX,
+    MESSAGE_WORK, NAME_BYTES_MAX,
 };
 use crate::proto::json;
 use crate::proto::logtext::log_text;
@@ -35,19 +36,28 @@ struct Message {
 impl<S> Server<S> {
     /// Uses one event from the front of `data`; `None` when the rest is kept by the decoder.
     pub(super) fn process_websocket(&mut self, id: ConnId, data: &mut [u8]) -> Option<usize> {
-        let bytes_max = self.settings.max_body;
+        let mut bytes_max = self.settings.max_body;
         let second = (self.now.mono_ms / 1_000) as u32;
         let conn = live(&mut self.conns, id)?;
         let Phase::WebSocket(ws) = &mut conn.phase else {
             return None;
         };
         let (echo, closing) = (ws.echo, ws.closing.is_some());
+        if closing {
+            // Only the peer's close is waited for: a message is not worth its decoding.
+            bytes_max = 0;
+        }
         // The decoder is moved out for the event, which may borrow from it.
         let mut decoder = std::mem::take(&mut ws.decoder);
         let deflate = ws.deflate.then_some(&mut self.deflate);
         let whole = data.len();
+        let mut work = MESSAGE_WORK;
         let used = match decoder.poll_event(data, bytes_max, deflate) {
             Ok((used, event)) => {
+                work += (used / BYTES_PER_WORK) as u32;
+                if let Some(Event::Text(Cow::Owned(text))) = &event {
+                    work += (text.len() / DEFLATE_BYTES_PER_WORK) as u32;
+                }
                 match event {
                     Some(Event::Close(..)) if closing => self.finish_close(id),
                     _ if closing => {}
@@ -81,7 +91,10 @@ impl<S> Server<S> {
                 whole
             }
         };
+        self.spend(work);
+        let tick = self.tick();
         if let Some(Phase::WebSocket(ws)) = live(&mut self.conns, id).map(|conn| &mut conn.phase) {
+            ws.began = (decoder.held_bytes() > 0).then(|| ws.began.unwrap_or(tick));
             ws.decoder = decoder;
         }
         Some(used)
@@ -106,7 +119,6 @@ impl<S> Server<S> {
     }
 
     fn handle_text(&mut self, id: ConnId, text: &str) {
-        self.spend(MESSAGE_WORK + (text.len() / BYTES_PER_WORK) as u32);
         self.wide = false;
         if self.settings.log_ws {
             self.log_message(id, text);
@@ -139,14 +151,18 @@ impl<S> Server<S> {
             (Ok(app), Ok(user)) => (app, user),
         };
         let numeric = matches!(message.user, Some(Value::Number(_)));
+        let is_new = self.hub.member(id.key) != Some((&*app, &*user));
+        self.spend(INIT_WORK);
         self.hub.join(id.key, &app, &user, numeric);
-        let text = format!(
-            "[app {}] add user: {} #{}",
-            log_name(&app),
-            log_name(&user),
-            id.generation
-        );
-        self.log(&text);
+        if is_new {
+            let text = format!(
+                "[app {}] add user: {} #{}",
+                log_name(&app),
+                log_name(&user),
+                id.generation
+            );
+            self.log(&text);
+        }
         self.send_reply(id, Bytes::from_static(OK_FRAME), false);
     }
 
@@ -237,7 +253,7 @@ impl<S> Server<S> {
     }
 
     /// The same where nothing the peer sends can be understood any more.
-    fn fail_websocket(&mut self, id: ConnId, code: u16, reason: &str) {
+    pub(super) fn fail_websocket(&mut self, id: ConnId, code: u16, reason: &str) {
         self.send_reply(id, codec::close_frame(code, reason), false);
         self.linger(id);
     }
@@ -329,7 +345,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
 }
 
 /// Kept beside the field it bounds: an idle WebSocket must stay small.
-const _: () = assert!(size_of::<WebSocket>() <= 32);
+const _: () = assert!(size_of::<WebSocket>() <= 40);
 
 #[cfg(test)]
 mod tests {

@@ -75,14 +75,15 @@ impl Run {
                 return;
             };
             let at = conn.io;
+            let room = self.buffer.min(conn.read_bytes_max());
             if !conn.wants_bytes() {
-                if cause == Cause::Closed && conn.ends_with_its_peer() {
+                if cause == Cause::Closed && conn.is_polling() {
                     self.end_of(at, id);
                 }
                 return;
             }
             let peer = &mut self.peers[at];
-            let len = peer.arrived.len().min(self.buffer);
+            let len = peer.arrived.len().min(room);
             if peer.reset {
                 self.server.handle(Input::Lost(id));
                 return self.observe();
@@ -99,7 +100,7 @@ impl Run {
             self.progress = true;
             self.server.handle(Input::Bytes(id, &mut bytes));
             self.observe();
-            if len < self.buffer && cause == Cause::Edge {
+            if len < room && cause == Cause::Edge {
                 return;
             }
         }
