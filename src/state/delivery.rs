@@ -275,6 +275,8 @@ impl<S> Server<S> {
             }
             Phase::Poll(_) => {
                 let text = std::mem::take(&mut notice.text);
+                // A poll's answer is a delivery: it keeps its place.
+                self.lists.delivered = false;
                 self.answer_poll(id, &text, wide);
                 notice.text = text;
                 self.lists.delivered = true;

@@ -18,6 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use jiff::tz::TimeZone;
 
 use crate::ids::{ConnId, Now};
+use crate::limits::TICK_MS;
 use crate::message::JobDone;
 use crate::settings::{FullQueue, Settings};
 use crate::state::connection::Phase;
@@ -49,6 +50,8 @@ struct Run {
     refused: HashSet<usize>,
     deaths: Vec<Death>,
     entry: u64,
+    /// The last entry in which a connection was gone.
+    buried: u64,
     hub_changed: u64,
     /// What holds for full queues since before this entry.
     policy: (usize, FullQueue),
@@ -101,6 +104,7 @@ impl Run {
             refused: HashSet::new(),
             deaths: Vec::new(),
             entry: 0,
+            buried: 0,
             hub_changed: 0,
             policy: (0, FullQueue::Drop),
             closed: 0,
@@ -408,8 +412,12 @@ impl Run {
                 }
                 _ => false,
             };
+            let since_ms = self
+                .now
+                .mono_ms
+                .saturating_sub(u64::from(conn.heard) * TICK_MS);
             assert!(
-                waits || conn.parked.is_some(),
+                waits || conn.parked.is_some() || since_ms < total,
                 "{} is still in {:?}",
                 conn.io,
                 conn.phase

@@ -111,10 +111,7 @@ impl Run {
         let settings = &self.server.settings;
         let policy = (settings.max_queue, settings.full_queue);
         let judged = start == self.entry && policy == self.policy;
-        let freed = self
-            .deaths
-            .last()
-            .is_some_and(|death| death.entry == self.entry);
+        let freed = self.buried == self.entry;
         let crowded = settings.max_queue_total < 1 << 28;
         let mut missed = 0;
         for (at, peer) in self.peers.iter().enumerate() {

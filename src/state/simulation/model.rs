@@ -101,6 +101,7 @@ impl Run {
             "{at} ended and what it had asked is forgotten: {left:?}"
         );
         (peer.dead, peer.cost) = (true, usize::MAX);
+        self.buried = self.entry;
         if let Some(member) = peer.member.take() {
             self.hub_changed = self.entry;
             let entry = self.entry;
@@ -340,7 +341,10 @@ impl Run {
             };
             let found = self.server.hub.member(id.key);
             if conn.parked.is_some()
-                && let Some(op) = peer.ops.front_mut()
+                && let Some(op) = peer
+                    .ops
+                    .iter_mut()
+                    .find(|op| !matches!(op.want, Want::Silent))
                 && op.start.is_none()
             {
                 op.start = Some(self.entry);
