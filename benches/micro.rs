@@ -13,8 +13,9 @@ use jdserver::proto::pattern::fnmatch;
 use jdserver::proto::request;
 use jdserver::proto::websocket::{Decoder, text_frame};
 use jdserver::settings::Settings;
-use jdserver::state::hub::{Cursor, Hub, Spec};
+use jdserver::state::hub::{Cursor, Hub};
 use jdserver::state::server::{Input, Output, Server, Setup};
+use jdserver::state::spec::Spec;
 
 const PUSH: &[u8] = b"GET /push?app=app1&user=*&msg=hello HTTP/1.1\r\nHost: 127.0.0.1:8081\r\n\r\n";
 const BROWSER: &[u8] = b"POST /push?app=app1 HTTP/1.1\r\nHost: push.example.com\r\nConnection: keep-alive\r\nContent-Length: 42\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36\r\nContent-Type: application/x-www-form-urlencoded\r\nAccept: */*\r\nOrigin: https://www.example.com\r\nReferer: https://www.example.com/page/index.html\r\nAccept-Encoding: gzip, deflate, br\r\nAccept-Language: zh-CN,zh;q=0.9,en;q=0.8\r\nCookie: session=0123456789abcdef0123456789abcdef\r\n\r\n";

@@ -8,6 +8,7 @@ pub mod form;
 pub mod frame;
 pub mod handshake;
 pub mod json;
+pub mod json_list;
 pub mod logtext;
 pub mod mime;
 pub mod multipart;

@@ -75,6 +75,17 @@ impl Clock {
     }
 }
 
+/// Why a connection is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// An event: later bytes, or an end, bring another.
+    Edge,
+    /// An event that said that the peer closed: a short read is not the last.
+    Closed,
+    /// No event: the edge that told of an end may be spent, so only a refused read is the last.
+    Resumed,
+}
+
 /// Tokens whose lower half is at least this are not connections.
 const SPECIAL: usize = 0xffff_ff00;
 const MAILBOX: Token = Token(SPECIAL);
@@ -159,7 +170,7 @@ impl Reactor {
         }
         for _ in 0..self.ready.len() {
             if let Some(id) = self.ready.pop_front() {
-                self.read(id, false);
+                self.read(id, Cause::Resumed);
             }
         }
         self.inbox.clear();
@@ -185,7 +196,8 @@ impl Reactor {
                     self.server.handle(Input::Writable(id));
                 }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    self.read(id, event.is_read_closed() || event.is_error());
+                    let closed = event.is_read_closed() || event.is_error();
+                    self.read(id, if closed { Cause::Closed } else { Cause::Edge });
                 }
             }
         }
@@ -208,15 +220,15 @@ impl Reactor {
     }
 
     /// Reads until there is no more, the server wants no more, or the connection's share of the
-    /// turn is used up. `ended`: the event said that the peer closed, so a short read is not the last.
-    fn read(&mut self, id: ConnId, ended: bool) {
+    /// turn is used up.
+    fn read(&mut self, id: ConnId, cause: Cause) {
         for _ in 0..READS_PER_TURN {
             let Some(conn) = self.server.connection(id) else {
                 return;
             };
             if !conn.wants_bytes() {
                 // The edge is spent: the server says when to read again.
-                if ended && conn.ends_with_its_peer() {
+                if cause == Cause::Closed && conn.ends_with_its_peer() {
                     self.server.handle(Input::End(id));
                 }
                 return;
@@ -225,7 +237,7 @@ impl Reactor {
                 Ok(0) => return self.server.handle(Input::End(id)),
                 Ok(n) => {
                     self.server.handle(Input::Bytes(id, &mut self.buffer[..n]));
-                    if n < self.buffer.len() && !ended {
+                    if n < self.buffer.len() && cause == Cause::Edge {
                         return;
                     }
                 }
@@ -346,7 +358,7 @@ impl Reactor {
             return self.server.handle(Input::Lost(id));
         }
         // Most peers speak first: their bytes are often there already.
-        self.read(id, false);
+        self.read(id, Cause::Edge);
     }
 
     /// No descriptor is left: the spare one takes the first in the queue, only to turn it away.

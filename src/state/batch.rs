@@ -8,9 +8,12 @@ use crate::call::error::CallError;
 use crate::call::name::{self, Action};
 use crate::call::reference;
 use crate::call::source::{Body, From, Params};
-use crate::limits::{BATCH_ANSWER_BYTES_MAX, BATCH_CALLS_MAX, BATCH_REFERENCE_BYTES_MAX};
+use crate::limits::{
+    BATCH_ANSWER_BYTES_MAX, BATCH_CALLS_MAX, BATCH_REFERENCE_BYTES_MAX, BYTES_PER_WORK,
+};
 use crate::proto::form::Form;
 use crate::proto::json;
+use crate::proto::json_list::JsonList;
 use crate::proto::request::Method;
 use crate::state::calls::{Caller, Progress, Wait, Work};
 use crate::state::server::Server;
@@ -18,7 +21,7 @@ use crate::state::server::Server;
 /// A batch under way.
 #[derive(Debug)]
 pub(super) struct Batch {
-    calls: std::vec::IntoIter<Value>,
+    calls: JsonList<'static>,
     /// Stop at the first failure.
     one_transaction: bool,
     stopped: bool,
@@ -70,7 +73,7 @@ impl<S> Server<S> {
         let batch = Batch {
             answers: Vec::with_capacity(calls.len()),
             data: Vec::with_capacity(calls.len()),
-            calls: calls.into_iter(),
+            calls: calls.into_owned(),
             one_transaction,
             stopped: false,
             escape: params.escape,
@@ -93,10 +96,11 @@ impl<S> Server<S> {
                 None if self.share_left == 0 => {
                     return Progress::Wait(Work::Batch(batch), Wait::Turn);
                 }
-                None => match batch.calls.next() {
+                None => match batch.calls.poll_item() {
                     None => return Progress::Done(Ok(Data::Json(Value::Array(batch.answers)))),
-                    Some(call) => {
-                        self.spend(CALL_WORK);
+                    Some((bytes, call)) => {
+                        self.spend(CALL_WORK + (bytes / BYTES_PER_WORK) as u32);
+                        let call = call.unwrap_or(Value::Null);
                         self.start_sub_call(caller, &mut batch, call)
                     }
                 },
@@ -190,7 +194,7 @@ impl Batch {
         };
         let body = match post {
             Value::Object(fields) => Body::Map(Form::from_object(fields)),
-            Value::Array(items) if !items.is_empty() => Body::List(items),
+            Value::Array(items) if !items.is_empty() => Body::List(JsonList::from_values(items)),
             _ => Body::Map(Form::default()),
         };
         Ok(SubCall {

@@ -10,15 +10,16 @@ use crate::call::error::CallError;
 use crate::call::name;
 use crate::call::source::{Body, From, Params, escape};
 use crate::ids::ConnId;
-use crate::limits::{LOG_TEXT_BYTES_MAX, ROWS_PER_TURN};
+use crate::limits::{BYTES_PER_WORK, LOG_TEXT_BYTES_MAX, ROWS_PER_TURN};
 use crate::message::{FileDone, Job, JobDone, LogFile, LogLine, SettingsDone};
 use crate::proto::form::{Field, Form};
 use crate::proto::json;
+use crate::proto::json_list::JsonList;
 use crate::proto::logtext::log_text;
 use crate::state::batch::Batch;
 use crate::state::delivery::{Notice, PushState};
-use crate::state::hub::Spec;
 use crate::state::server::{Output, Server};
+use crate::state::spec::Spec;
 
 /// Who makes a call.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +73,7 @@ pub(super) struct PushWork {
 /// A list of pushes.
 #[derive(Debug)]
 pub(super) struct Pushes {
-    items: std::vec::IntoIter<Value>,
+    items: JsonList<'static>,
     escape: bool,
     counts: Vec<Value>,
     current: Option<Box<PushWork>>,
@@ -136,7 +137,7 @@ impl<S> Server<S> {
         if let Body::List(items) = params.body {
             let counts = Vec::with_capacity(items.len());
             let work = Pushes {
-                items: items.into_iter(),
+                items: items.into_owned(),
                 escape,
                 counts,
                 current: None,
@@ -185,11 +186,11 @@ impl<S> Server<S> {
                 None if self.share_left == 0 => {
                     return Progress::Wait(Work::Pushes(work), Wait::Turn);
                 }
-                None => match work.items.next() {
+                None => match work.items.poll_item() {
                     None => return Progress::Done(Ok(Data::Json(Value::Array(work.counts)))),
-                    Some(item) => {
-                        self.spend(ITEM_WORK);
-                        self.push_item(item, work.escape)
+                    Some((bytes, item)) => {
+                        self.spend(ITEM_WORK + (bytes / BYTES_PER_WORK) as u32);
+                        self.push_item(item.unwrap_or(Value::Null), work.escape)
                     }
                 },
             };

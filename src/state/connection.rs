@@ -58,6 +58,8 @@ pub(super) enum Flush {
     Idle,
     /// Flushed this turn.
     Express,
+    /// The same, and not before its place: it holds a reply that follows its receivers.
+    ExpressReply,
     /// Flushed in slices; as a receiver.
     Bulk,
     /// Flushed in slices and not before its place: it holds a reply that follows its receivers.

@@ -17,19 +17,22 @@ use crate::proto::websocket;
 use crate::settings::FullQueue;
 use crate::state::calls::Wait;
 use crate::state::connection::{Flush, InputState, Phase};
-use crate::state::hub::{Cursor, Spec};
+use crate::state::hub::Cursor;
 use crate::state::server::{Server, live};
+use crate::state::spec::Spec;
 
 /// Who is flushed when. Entries are checked against the connection when their turn comes.
 #[derive(Debug, Default)]
 pub(super) struct FlushLists {
-    express: VecDeque<ConnId>,
+    express: VecDeque<(ConnId, u32)>,
     bulk: VecDeque<(ConnId, u32)>,
     seq: u32,
     /// Deliveries of wide pushes since the bulk list was last empty.
     pub backlog: usize,
     /// Bulk entries that may still be flushed this turn.
     pub bulk_left: usize,
+    /// A push delivered since the last reply.
+    delivered: bool,
     /// Calls that wait until the bulk list is empty.
     pub waiting: VecDeque<ConnId>,
 }
@@ -82,8 +85,8 @@ pub(super) struct PushState {
     cursor: Cursor,
     /// Whether all patterns have been looked at.
     selected_all: bool,
-    /// Selected and not yet served.
-    pending: VecDeque<ConnId>,
+    /// Selected and not yet served, and when they had joined.
+    pending: VecDeque<(ConnId, u32)>,
     /// Receivers so far, once the selection took more than one slice.
     taken: Option<HashSet<ConnId>>,
     count: u64,
@@ -179,9 +182,10 @@ impl<S> Server<S> {
                 Delivery::Taken => state.count += 1,
                 Delivery::Refused => {}
                 Delivery::Later(wait) => {
-                    state
-                        .pending
-                        .extend(selected[at..].iter().filter_map(|&key| self.id_of(key)));
+                    let rest = selected[at..].iter();
+                    state.pending.extend(
+                        rest.filter_map(|&key| Some((self.id_of(key)?, self.hub.joined(key)?))),
+                    );
                     return Some(wait);
                 }
             }
@@ -191,12 +195,13 @@ impl<S> Server<S> {
 
     /// Serves receivers that had to be flushed first.
     fn deliver_pending(&mut self, notice: &mut Notice<'_>, state: &mut PushState) -> Option<Wait> {
-        while let Some(&id) = state.pending.front() {
+        while let Some(&(id, joined)) = state.pending.front() {
             if self.share_left == 0 {
                 return Some(Wait::Turn);
             }
             self.spend(1);
-            if self.conn(id).is_some() {
+            // It may have moved, or have closed, since it was selected.
+            if self.conn(id).is_some() && self.hub.joined(id.key) == Some(joined) {
                 match self.deliver(id.key, notice, self.wide) {
                     Delivery::Taken => state.count += 1,
                     Delivery::Refused => {}
@@ -236,12 +241,14 @@ impl<S> Server<S> {
                 conn.outbound.push(frame, &mut self.spares);
                 self.queued_bytes += conn.outbound.cost() - before;
                 self.enlist(id, if wide { Flush::Bulk } else { Flush::Express });
+                self.lists.delivered = true;
                 Delivery::Taken
             }
             Phase::Poll(_) => {
                 let text = std::mem::take(&mut notice.text);
                 self.answer_poll(id, &text, wide);
                 notice.text = text;
+                self.lists.delivered = true;
                 Delivery::Taken
             }
             _ => Delivery::Refused,
@@ -260,15 +267,12 @@ impl<S> Server<S> {
 
     /// Queues a reply and places it behind the receivers of what it answers.
     pub(super) fn send_reply(&mut self, id: ConnId, chunk: Bytes, wide: bool) {
-        self.queue(
-            id,
-            chunk,
-            if wide {
-                Flush::BulkReply
-            } else {
-                Flush::Express
-            },
-        );
+        let place = match (wide, std::mem::take(&mut self.lists.delivered)) {
+            (true, _) => Flush::BulkReply,
+            (false, true) => Flush::ExpressReply,
+            (false, false) => Flush::Express,
+        };
+        self.queue(id, chunk, place);
     }
 
     /// Queues what nobody waits for: it leaves with the bulk.
@@ -299,13 +303,23 @@ impl<S> Server<S> {
         }
         let place = match place {
             // Its receivers have all been flushed already.
-            Flush::BulkReply if bulk_is_empty => Flush::Express,
+            Flush::BulkReply if bulk_is_empty => Flush::ExpressReply,
             place => place,
         };
+        let is_last = self.lists.express.back() == Some(&(id, conn.flush_seq));
         match (conn.flush, place) {
-            (Flush::Idle | Flush::Bulk, Flush::Express) => {
-                conn.flush = Flush::Express;
-                self.lists.express.push_back(id);
+            (Flush::Idle | Flush::Bulk, Flush::Express | Flush::ExpressReply) => {
+                self.lists.seq = self.lists.seq.wrapping_add(1);
+                conn.flush = place;
+                conn.flush_seq = self.lists.seq;
+                self.lists.express.push_back((id, self.lists.seq));
+            }
+            // Its receivers may have been enlisted behind it.
+            (Flush::Express | Flush::ExpressReply, Flush::ExpressReply) if !is_last => {
+                self.lists.seq = self.lists.seq.wrapping_add(1);
+                conn.flush = place;
+                conn.flush_seq = self.lists.seq;
+                self.lists.express.push_back((id, self.lists.seq));
             }
             (_, Flush::BulkReply) | (Flush::Idle, Flush::Bulk) => {
                 self.lists.seq = self.lists.seq.wrapping_add(1);
@@ -319,9 +333,10 @@ impl<S> Server<S> {
 
     /// The next connection to flush this turn.
     pub(super) fn poll_transmit(&mut self) -> Option<ConnId> {
-        while let Some(id) = self.lists.express.pop_front() {
+        while let Some((id, seq)) = self.lists.express.pop_front() {
             if let Some(conn) = self.conn_mut(id)
-                && conn.flush == Flush::Express
+                && matches!(conn.flush, Flush::Express | Flush::ExpressReply)
+                && conn.flush_seq == seq
             {
                 conn.flush = Flush::Idle;
                 return Some(id);

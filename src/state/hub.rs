@@ -5,7 +5,6 @@
 //! one of them stands for the name in the app's hash table (look-up) and name index (prefixes).
 //! Arrival order, which `getUsers` and `*` follow, is a tree by a stamp given at the first init.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::ops::Bound;
@@ -16,57 +15,7 @@ use slab::Slab;
 use crate::limits::PATTERN_BYTES_MAX;
 use crate::proto::pattern::Pattern;
 use crate::state::names::NameIndex;
-
-/// Who a push is for: patterns, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spec<'a> {
-    /// A comma list.
-    Text(Cow<'a, str>),
-    /// A JSON list; a comma in an item is a comma.
-    List(Vec<String>),
-}
-
-impl Spec<'_> {
-    /// The pattern at `at` (0 to begin with), which is moved behind it; `None` behind the last.
-    fn next(&self, at: &mut usize) -> Option<&str> {
-        match self {
-            Spec::List(items) => {
-                let item = items.get(*at)?;
-                *at += 1;
-                Some(item)
-            }
-            Spec::Text(text) => {
-                let rest = text.get(*at..)?;
-                let len = memchr::memchr(b',', rest.as_bytes()).unwrap_or(rest.len());
-                *at += len + 1;
-                Some(&rest[..len])
-            }
-        }
-    }
-
-    fn is_single(&self) -> bool {
-        match self {
-            Spec::List(items) => items.len() < 2,
-            Spec::Text(text) => memchr::memchr(b',', text.as_bytes()).is_none(),
-        }
-    }
-
-    /// The specification as given, for logs and handlers.
-    pub fn text(&self) -> Cow<'_, str> {
-        match self {
-            Spec::Text(text) => Cow::Borrowed(text),
-            Spec::List(items) => Cow::Owned(items.join(",")),
-        }
-    }
-
-    /// The same, owning its text.
-    pub fn into_owned(self) -> Spec<'static> {
-        match self {
-            Spec::Text(text) => Spec::Text(Cow::Owned(text.into_owned())),
-            Spec::List(items) => Spec::List(items),
-        }
-    }
-}
+use crate::state::spec::Spec;
 
 /// How far a selection has come; a new one begins with the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +40,7 @@ struct Member {
     previous: u32,
     /// Serial of the last push of several patterns that selected it.
     mark: u32,
+    joined: u32,
     numeric: bool,
 }
 
@@ -111,6 +61,7 @@ pub struct Hub {
     app_by_name: HashTable<u32>,
     hasher: DefaultHashBuilder,
     stamps: u64,
+    joins: u32,
     serial: u32,
 }
 
@@ -125,6 +76,8 @@ impl Hub {
                 self.stamps
             }
         };
+        self.joins = self.joins.wrapping_add(1);
+        let joined = self.joins;
         let app = self.app_key(app);
         let index = key as usize;
         if self.members.len() <= index {
@@ -137,6 +90,7 @@ impl Hub {
             next: key,
             previous: key,
             mark: 0,
+            joined,
             numeric,
         });
         let Hub {
@@ -213,7 +167,7 @@ impl Hub {
             }
             *budget -= 1;
             let start = cursor.at;
-            let Some(pattern) = spec.next(&mut cursor.at) else {
+            let Some(pattern) = spec.next_pattern(&mut cursor.at) else {
                 return Ok(true);
             };
             if pattern.len() > PATTERN_BYTES_MAX {
@@ -303,6 +257,13 @@ impl Hub {
         stopped
     }
 
+    /// A number that changes whenever `key` joins; `None` when it is no member. Who selected it
+    /// earlier knows by that whether it is still where it was.
+    pub fn joined(&self, key: u32) -> Option<u32> {
+        let member = self.members.get(key as usize)?.as_ref()?;
+        Some(member.joined)
+    }
+
     fn next_serial(&mut self) -> u32 {
         self.serial = self.serial.wrapping_add(1);
         if self.serial == 0 {
@@ -387,6 +348,12 @@ impl Hub {
             apps.remove(app_key as usize);
         }
         Some(stamp)
+    }
+
+    /// How many members there are; for simulations.
+    #[cfg(any(test, fuzzing))]
+    pub fn members_count(&self) -> usize {
+        self.members.iter().flatten().count()
     }
 
     /// Checks that table, index, tree and rings tell the same story; for simulations.

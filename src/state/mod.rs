@@ -7,12 +7,20 @@ pub mod calls;
 pub mod connection;
 pub mod cron;
 pub mod delivery;
+pub mod files;
 pub mod http;
 pub mod hub;
 pub mod names;
+pub mod parked;
 pub mod peers;
+pub mod poll;
+pub mod respond;
 pub mod server;
+pub mod spec;
 pub mod stats;
 pub mod sweep;
 pub mod timer_queue;
 pub mod websocket;
+
+#[cfg(test)]
+mod simulation;

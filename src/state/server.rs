@@ -341,7 +341,10 @@ impl<S> Server<S> {
         let Some(conn) = self.conn_mut(id) else {
             return;
         };
-        conn.heard = tick;
+        // Where answers wait to be taken, only taking them keeps a connection.
+        if conn.outbound.is_empty() || matches!(conn.phase, Phase::WebSocket(_)) {
+            conn.heard = tick;
+        }
         if let Phase::WebSocket(ws) = &mut conn.phase {
             ws.pinged = false;
         }
@@ -437,10 +440,16 @@ impl<S> Server<S> {
         let Some(conn) = self.conn_mut(id) else {
             return;
         };
-        if conn.ends_with_its_peer() || matches!(conn.phase, Phase::Body(_)) {
-            return self.handle_lost(id);
+        // What a WebSocket sent before its end is still done; then it ends.
+        let has_more = conn.parked.is_some() || !conn.carry.is_empty();
+        match conn.phase {
+            Phase::WebSocket(_) if has_more => {}
+            Phase::WebSocket(_) | Phase::Poll(_) | Phase::Body(_) => return self.handle_lost(id),
+            _ => {}
         }
         conn.input = InputState::Ended;
+        self.process_carry(id);
+        self.account_held(id);
         self.settle_end(id);
     }
 
@@ -467,9 +476,13 @@ impl<S> Server<S> {
         let mut spares = std::mem::take(&mut self.spares);
         if let Some(conn) = live(&mut self.conns, id) {
             conn.input = InputState::Lost;
+            if matches!(conn.phase, Phase::WebSocket(_)) {
+                conn.carry = Vec::new();
+            }
             self.queued_bytes -= conn.outbound.cost();
             conn.outbound.clear(&mut spares);
             self.leave_hub(id);
+            self.account_held(id);
         }
         self.spares = spares;
         self.settle_end(id);
@@ -491,7 +504,9 @@ impl<S> Server<S> {
         if conn.input == InputState::Paused {
             conn.input = InputState::Open;
         }
-        if conn.outbound.is_empty() {
+        let is_drained = conn.outbound.is_empty();
+        self.account_held(id);
+        if is_drained {
             self.drained(id);
         }
     }
@@ -566,6 +581,45 @@ impl<S> Server<S> {
         self.held_bytes = self.held_bytes + after - before;
         if self.held_bytes > HELD_BYTES_MAX && after > before {
             self.refuse_input(id);
+        }
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl<S> Server<S> {
+    /// Checks that the sums and the indices agree with the connections; for simulations.
+    pub fn check(&self) {
+        let (mut queued, mut held, mut members) = (0, 0, 0);
+        for (key, conn) in &self.conns {
+            queued += conn.outbound.cost();
+            held += conn.held;
+            assert_eq!(conn.held, conn.held_bytes(), "held bytes of {key}");
+            if let Some((app, _)) = self.hub.member(key as u32) {
+                members += 1;
+                assert!(self.hub.count(app) > 0);
+                assert!(
+                    matches!(conn.phase, Phase::Poll(_) | Phase::WebSocket(_)),
+                    "{key} is a member in {:?}",
+                    conn.phase
+                );
+            }
+            if let Phase::Poll(poll) = &conn.phase
+                && let Some(due_ms) = poll.due_ms
+            {
+                let id = self.id_of(key as u32).expect("it is there");
+                assert!(self.polls.contains(&(due_ms, id)), "{key} is forgotten");
+            }
+        }
+        assert_eq!(
+            (queued, held, members),
+            (self.queued_bytes, self.held_bytes, self.hub.members_count()),
+            "queued bytes, held bytes and members"
+        );
+        for &(_, id) in &self.polls {
+            let polls = self
+                .conn(id)
+                .is_some_and(|conn| matches!(conn.phase, Phase::Poll(_)));
+            assert!(polls, "{id:?} does not poll");
         }
     }
 }

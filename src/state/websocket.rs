@@ -11,15 +11,17 @@ use serde_json::Value;
 
 use crate::call::answer::{Answer, Data};
 use crate::ids::ConnId;
-use crate::limits::{BYTES_PER_WORK, LOG_TEXT_BYTES_MAX, MESSAGE_WORK, NAME_BYTES_MAX};
+use crate::limits::{
+    BYTES_PER_WORK, JSON_VALUES_MAX, LOG_TEXT_BYTES_MAX, MESSAGE_WORK, NAME_BYTES_MAX,
+};
 use crate::proto::json;
 use crate::proto::logtext::log_text;
 use crate::proto::websocket::{self as codec, Event};
 use crate::state::calls::Progress;
 use crate::state::connection::{InputState, Phase, ReplyAs, WebSocket};
 use crate::state::delivery::Notice;
-use crate::state::hub::Spec;
 use crate::state::server::{Server, live, log_name};
+use crate::state::spec::Spec;
 
 /// The members of a message that mean something; absent and null are the same.
 #[derive(Debug, Default)]
@@ -68,6 +70,11 @@ impl<S> Server<S> {
                     Some(Event::Pong) | None => {}
                 }
                 used
+            }
+            // After a close nothing more is said (RFC 6455, 5.5.1).
+            Err(_) if closing => {
+                self.linger(id);
+                whole
             }
             Err(violation) => {
                 self.fail_websocket(id, violation.code, violation.reason);
@@ -276,7 +283,9 @@ impl Message {
     /// A JSON object's members that matter; an array has none; `None` for anything else.
     fn parse(text: &str) -> Option<Message> {
         // With arbitrary_precision a bare number visits as a map: only the bracket tells.
-        if !text.trim_start().starts_with(['{', '[']) {
+        if !text.trim_start().starts_with(['{', '['])
+            || json::has_more_values(text.as_bytes(), JSON_VALUES_MAX)
+        {
             return None;
         }
         let mut parser = serde_json::Deserializer::from_str(text);
