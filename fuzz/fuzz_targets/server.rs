@@ -225,6 +225,7 @@ impl World {
     fn check(&mut self) {
         let open = self.peers.iter().filter(|peer| peer.open).count();
         assert_eq!(self.server.len(), open);
+        self.server.check();
         for (at, peer) in self.peers.iter().enumerate() {
             let io = self.server.connection(peer.id).map(|conn| conn.io);
             assert_eq!(
