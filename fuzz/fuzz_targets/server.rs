@@ -18,11 +18,10 @@
 #![no_main]
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
 use std::net::IpAddr;
 
 use jdserver::ids::{ConnId, Now};
-use jdserver::limits::{WORK_PER_TURN, WRITE_BYTES_PER_TURN, WRITE_CHUNKS_MAX};
+use jdserver::limits::{WORK_PER_TURN, WRITE_BYTES_PER_TURN};
 use jdserver::message::{FileDone, Job, JobDone, SettingsDone};
 use jdserver::settings::{FileValues, Settings};
 use jdserver::state::server::{Input, Output, Server, Setup};
@@ -174,14 +173,12 @@ impl World {
     }
 
     fn transmit(&mut self, id: ConnId) {
-        let mut left = WRITE_BYTES_PER_TURN;
+        let (mut left, mut buffer) = (WRITE_BYTES_PER_TURN, [0; 4 << 10]);
         while let Some(conn) = self.server.connection(id) {
             if conn.outbound.is_empty() {
                 return;
             }
-            let mut slots = [IoSlice::new(&[]); WRITE_CHUNKS_MAX];
-            let lent = conn.outbound.chunks(&mut slots);
-            let waiting: usize = slots[..lent].iter().map(|slot| slot.len()).sum();
+            let waiting = conn.outbound.gather(&mut buffer);
             let peer = &mut self.peers[conn.io];
             assert!(peer.open && !peer.shut, "written to after its end");
             let written = waiting.min(peer.window).min(left);
@@ -228,6 +225,7 @@ impl World {
     fn check(&mut self) {
         let open = self.peers.iter().filter(|peer| peer.open).count();
         assert_eq!(self.server.len(), open);
+        self.server.check();
         for (at, peer) in self.peers.iter().enumerate() {
             let io = self.server.connection(peer.id).map(|conn| conn.io);
             assert_eq!(
