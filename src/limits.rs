@@ -131,7 +131,8 @@ pub const LINGER_MS_MAX: u64 = 1_000;
 pub const TICK_MS: u64 = 100;
 /// A body's least speed once its deadline has passed: it gains a second per this many bytes.
 pub const BODY_BYTES_PER_S_MIN: u64 = 16 << 10;
-/// Unfinished input of all connections together. Beyond: 503 or close 1013.
+/// Input of all connections together that is unfinished or waits behind a call. Beyond: whoever holds
+/// most gets 503 or close 1013.
 pub const HELD_BYTES_MAX: usize = 64 << 20;
 /// An answer up to this size is sent even where the queues of all are full.
 pub const SMALL_ANSWER_BYTES_MAX: usize = 4 << 10;

@@ -1,5 +1,5 @@
 //! Who is online: app → user → connections. Knows slab keys and names only, never bytes or
-//! sockets. Delivery continues in [`crate::proto::outbound`].
+//! sockets. Delivery continues in [`super::delivery`].
 //!
 //! A name is stored once per connection. Members of one name form a ring through the slab keys;
 //! one of them stands for the name in the app's hash table (look-up) and name index (prefixes).
