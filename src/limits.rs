@@ -89,7 +89,9 @@ pub const SPARE_DEQUES_MAX: usize = 1_024;
 pub const SPARE_DEQUE_CHUNKS_MAX: usize = 64;
 /// An application's or user's name. Beyond: an error, for each is kept as long as its connection.
 pub const NAME_BYTES_MAX: usize = 1 << 10;
-/// One pattern of a push; matching costs its length times the name's. Beyond: error 1.
+/// One pattern of a push that has to be tried on names, which costs its length times theirs. Beyond: error 1.
+pub const GLOB_BYTES_MAX: usize = 512;
+/// One plain name in a push. Beyond: error 1.
 pub const PATTERN_BYTES_MAX: usize = 4 << 10;
 /// Names in one leaf of the hub's name index.
 pub const NAME_LEAF_MAX: usize = 256;

@@ -2,7 +2,7 @@
 //! no pattern is slow. The input is a pattern, a line feed, and a name.
 #![no_main]
 
-use jdserver::limits::{NAME_BYTES_MAX, PATTERN_BYTES_MAX};
+use jdserver::limits::{NAME_BYTES_MAX, GLOB_BYTES_MAX};
 use jdserver::proto::pattern::{Pattern, fnmatch};
 use libfuzzer_sys::fuzz_target;
 
@@ -53,7 +53,7 @@ fuzz_target!(|text: &str| {
     let long =
         |part: &str, bytes_max: usize| part.repeat((bytes_max / part.len().max(1)).min(1_024));
     check(
-        &long(pattern, PATTERN_BYTES_MAX),
+        &long(pattern, GLOB_BYTES_MAX),
         &long(name, NAME_BYTES_MAX),
     );
 });
