@@ -354,7 +354,9 @@ impl<S> Server<S> {
                 conn.parked = None;
             }
             let text = "too busy to read a file: try again later";
-            return self.refuse(id, HttpError { status: 503, text });
+            self.refuse(id, HttpError { status: 503, text });
+            // Its edge may have been spent while it was parked.
+            return self.resume(id);
         }
         self.resume_with(id, Some(Err(error)));
     }
