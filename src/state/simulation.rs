@@ -91,7 +91,11 @@ impl Run {
             msgs: Vec::new(),
             ready: VecDeque::new(),
             arriving: Vec::new(),
-            buffer: rng.pick(&[7, 100, 1_000, 65_536]),
+            buffer: rng.pick(if heavy {
+                &[1_000, 65_536]
+            } else {
+                &[7, 100, 1_000, 65_536]
+            }),
             write_budget: rng.pick(&[600, 512 << 10]),
             jobs: Vec::new(),
             lost_jobs: Vec::new(),
@@ -406,6 +410,8 @@ impl Run {
         }
         for (_, conn) in &self.server.conns {
             let waits = match &conn.phase {
+                // The answer of a long poll began it anew.
+                Phase::Head { since, .. } => self.now.mono_ms < u64::from(*since) * TICK_MS + total,
                 Phase::Poll(poll) => poll.due_ms.is_none_or(|due| due > self.now.mono_ms),
                 Phase::WebSocket(_) => {
                     settings.ping_interval_ms == 0 || drippers.contains(&conn.io)

@@ -199,9 +199,15 @@ impl Run {
                     op.end <= peer.handed || matches!(op.want, Want::Status(400 | 413)),
                     "answered before it came: {op:?}"
                 );
-                assert!(closes == op.closes || stopping, "closes: {closes} {op:?}");
+                let crowded = self.server.settings.max_queue_total < 1 << 28;
+                let busy = status == 503 && closes && (crowded || matches!(op.want, Want::File));
+                assert!(
+                    closes == op.closes || stopping || busy,
+                    "closes: {closes} {op:?}"
+                );
                 peer.closing |= closes;
                 let wanted = match &op.want {
+                    _ if busy => true,
                     Want::Status(wanted) => status == *wanted,
                     Want::File => matches!(status, 200 | 304 | 404 | 503),
                     Want::Upgrade => stopping && status == 503,
@@ -209,6 +215,9 @@ impl Run {
                     _ => false,
                 };
                 assert!(wanted, "{status} for {op:?}: {body}");
+                if busy {
+                    return self.leave(at);
+                }
                 if let Want::Poll(app, user) = &op.want {
                     let since = self.entry;
                     let old = peer.member.take();
