@@ -80,6 +80,7 @@ fn collect(files: &mut LogFiles, receiver: &LogReceiver, first: DiskMsg) -> bool
                 batch_bytes = files.push(line.file, &line.text).max(batch_bytes);
             }
             // The flag beside the channel says it; this only woke us.
+            DiskMsg::Timer(_) => {}
             DiskMsg::Reopen => return false,
             DiskMsg::Stop => return true,
         }

@@ -19,6 +19,7 @@ impl Work {
     /// Does a job; may block.
     pub fn run(&self, job: Job) -> JobDone {
         match job {
+            Job::Callback(_) => todo!(),
             Job::File(job) => JobDone::File(Box::new(static_file::answer(
                 self.static_dir.as_deref(),
                 *job,
