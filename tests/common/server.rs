@@ -1,0 +1,277 @@
+//! The real binary, serving from a fresh folder on a free port; it ends with its test, also when
+//! that fails. Never a signal to a process that was not started here.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::common::{WAIT, wait_for};
+
+/// What the binary says, once per listener, when it takes connections.
+const SERVING: &str = "jdserver: serving on ";
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    port: u16,
+    output: Arc<Output>,
+    folder: Folder,
+}
+
+/// How to start one: arguments, settings and files beside them.
+pub struct Setup {
+    arguments: Vec<String>,
+    settings: Option<String>,
+    folder: Folder,
+}
+
+/// All lines of standard output and standard error so far.
+#[derive(Default)]
+struct Output {
+    lines: Mutex<Vec<String>>,
+    grown: Condvar,
+}
+
+struct Folder(PathBuf);
+
+impl Server {
+    /// A server with defaults.
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::setup().start()
+    }
+
+    /// A server with these lines as its settings file.
+    #[track_caller]
+    pub fn configured(settings: &str) -> Self {
+        Self::setup().settings(settings).start()
+    }
+
+    /// A server still to be described.
+    pub fn setup() -> Setup {
+        Setup {
+            arguments: Vec::new(),
+            settings: None,
+            folder: Folder::new(),
+        }
+    }
+
+    /// Its first TCP port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its working folder: the data folder, with the settings file in it.
+    pub fn folder(&self) -> &Path {
+        &self.folder.0
+    }
+
+    /// Sends `TERM` or `HUP`.
+    pub fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh")
+            .arg("-c")
+            .arg(command)
+            .status()
+            .expect("sh runs");
+        assert!(status.success(), "signal {name} was not sent");
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        wait_for("the server's end", || child.try_wait().expect("own child"))
+    }
+
+    /// The most memory it ever held, bytes (`VmHWM`).
+    #[track_caller]
+    pub fn memory_peak(&self) -> usize {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("a running server");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .expect("VmHWM");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<usize>()
+            .expect("a number")
+            << 10
+    }
+
+    /// The first line of its output that `wanted` accepts, also when it comes later.
+    #[track_caller]
+    pub fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + WAIT;
+        self.output
+            .find(wanted, deadline)
+            .unwrap_or_else(|seen| panic!("no such line in {seen:#?}"))
+    }
+
+    /// Waits until a file in the folder holds a line that `wanted` accepts, and returns that.
+    #[track_caller]
+    pub fn line_in(&self, file: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let path = self.folder().join(file);
+        wait_for(&format!("a line in {file}"), || {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            text.lines().find(|line| wanted(line)).map(str::to_owned)
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!(
+                "the server said: {:#?}",
+                self.output.lines.lock().map(|lines| lines.clone())
+            );
+        }
+    }
+}
+
+impl Setup {
+    /// One more command line argument.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// The text of `jdserver.toml`.
+    pub fn settings(mut self, text: &str) -> Self {
+        self.settings = Some(text.to_owned());
+        self
+    }
+
+    /// A file in the folder, its parents made. `static/` stands beside the settings file, so there
+    /// is one then, if only an empty one.
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.settings.get_or_insert_default();
+        let path = self.folder.0.join(name);
+        fs::create_dir_all(path.parent().expect("inside the folder")).expect("folders");
+        fs::write(path, content).expect("file");
+        self
+    }
+
+    /// The folder the server will run in.
+    pub fn folder(&self) -> &Path {
+        &self.folder.0
+    }
+
+    /// Starts the binary and waits until it says where it serves.
+    #[track_caller]
+    pub fn start(self) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jdserver"));
+        command
+            .current_dir(&self.folder.0)
+            .args(["-p", "0", "-d"])
+            .arg(&self.folder.0);
+        if let Some(settings) = &self.settings {
+            let path = self.folder.0.join("jdserver.toml");
+            fs::write(&path, settings).expect("settings");
+            command.arg("-c").arg(path);
+        }
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let output = Arc::new(Output::default());
+        output.follow(child.stdout.take().expect("piped"));
+        output.follow(child.stderr.take().expect("piped"));
+        // From here on a panic ends the child as well.
+        let mut server = Server {
+            child,
+            port: 0,
+            output,
+            folder: self.folder,
+        };
+        server.port = wait_for("the line that says where it serves", || {
+            if let Some(status) = server.child.try_wait().expect("own child") {
+                panic!("the server ended at start: {status}");
+            }
+            let said = server
+                .output
+                .find(|line| tcp_port(line).is_some(), Instant::now())
+                .ok()?;
+            tcp_port(&said)
+        });
+        server
+    }
+}
+
+impl Output {
+    fn follow(self: &Arc<Self>, pipe: impl Read + Send + 'static) {
+        let output = Arc::clone(self);
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                output
+                    .lines
+                    .lock()
+                    .expect("no panic while locked")
+                    .push(line);
+                output.grown.notify_all();
+            }
+        });
+    }
+
+    fn find(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+        deadline: Instant,
+    ) -> Result<String, Vec<String>> {
+        let mut lines = self.lines.lock().expect("no panic while locked");
+        loop {
+            if let Some(line) = lines.iter().find(|line| wanted(line)) {
+                return Ok(line.clone());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO {
+                return Err(lines.clone());
+            }
+            lines = self
+                .grown
+                .wait_timeout(lines, left)
+                .expect("no panic while locked")
+                .0;
+        }
+    }
+}
+
+impl Folder {
+    fn new() -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("jdserver-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("temporary folder");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder that stays is a nuisance, not a failure.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The port in `jdserver: serving on http://127.0.0.1:PORT/`, or of all interfaces.
+fn tcp_port(line: &str) -> Option<u16> {
+    let url = line.strip_prefix(SERVING)?.strip_prefix("http://")?;
+    let (host, port) = url.strip_suffix('/')?.rsplit_once(':')?;
+    matches!(host, "127.0.0.1" | "0.0.0.0")
+        .then(|| port.parse().ok())
+        .flatten()
+}
