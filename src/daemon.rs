@@ -3,96 +3,178 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::clock::Clock;
 use crate::config::Startup;
-use crate::disk;
+use crate::disk::{self, Disk};
 use crate::limits::{LOG_STOP_MS, RESERVED_FILES};
-use crate::message::LogFile;
+use crate::message::{JobDone, LogFile, ReactorMsg, StoredTimers, TimerMsg};
 use crate::proto::logtext::LogTime;
-use crate::reactor::run::Clock;
-use crate::reactor::{Listener, Ports, Reactor};
+use crate::reactor::{Listener, Mailbox, Ports, Reactor};
 use crate::state::server::{Server, Setup};
-use crate::worker::{pool::WorkerPool, work::Work};
+use crate::state::timers::{Timers, TimersSetup};
+use crate::timer::{self, TimerSender, TimerThread};
+use crate::worker::{Work, WorkerPool};
 
 /// Runs until SIGTERM or SIGINT. Errors: one line, what could not be had at start.
 pub fn run(startup: Startup) -> Result<ExitCode, String> {
     let clock = Clock::start();
     let zone = TimeZone::system();
     let connections_max = raise_open_files()?;
+    // Taken first: whoever has the address already may be using the files too. Nobody is answered before
+    // the reactor runs.
     let listeners = startup
         .listeners
         .iter()
         .map(Listener::bind)
         .collect::<Result<Vec<_>, _>>()?;
     let places: Vec<String> = listeners.iter().map(Listener::place).collect();
+    let stored = StoredTimers::default();
     let disk = disk::spawn(&startup.data_dir, startup.log_file.as_deref(), zone.clone())
         .map_err(|error| error.to_string())?;
     // A second daemon in one process (a test) keeps the first one's sink.
     let _ = disk::sink::install(disk.sender.clone(), zone.clone());
-    let mut log_time = LogTime::new(zone.clone());
-    for warning in &startup.warnings {
-        let text = log_time.server_line(clock.now().unix_ms, &format!("warning: {warning}"));
-        disk.sender.try_send(LogFile::Server, text);
-    }
-    let work = Work {
-        static_dir: startup.static_dir.clone(),
-        settings_file: startup.config_file.clone(),
+    let own_log = OwnLog {
+        clock,
+        zone: zone.clone(),
+        disk: &disk,
     };
-    let mut pool = None;
+    for warning in &startup.warnings {
+        own_log.write(&format!("warning: {warning}"));
+    }
+    let mut threads = None;
     let reactor = Reactor::new(listeners, clock, |mailbox| {
-        let workers = std::sync::Arc::new(WorkerPool::new(
+        let started = Threads::start(&startup, stored, &disk, mailbox, &zone, clock)?;
+        let ports = started.reactor_ports(&disk);
+        threads = Some(started);
+        let server = Server::new(Setup {
+            static_on_disk: startup.static_dir.is_some(),
+            settings: startup.settings,
+            connections_max,
+            zone: zone.clone(),
+            now: clock.now(),
+        });
+        Ok((server, ports))
+    });
+    let reactor = reactor.map_err(|error| format!("cannot start the event loop: {error}"))?;
+    announce(&places);
+    let outcome = reactor.run();
+    if let Err(error) = &outcome {
+        own_log.write(&format!("the event loop failed: {error}"));
+    }
+    if let Some(threads) = threads {
+        threads.stop();
+    }
+    stop_disk(disk);
+    Ok(match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    })
+}
+
+/// The threads that serve the reactor, but for the disk thread, which ends last.
+struct Threads {
+    workers: WorkerPool,
+    timers: TimerSender,
+    timer_thread: JoinHandle<()>,
+}
+
+impl Threads {
+    /// Starts the timer thread; workers start on demand. Each is given its ways to the others.
+    fn start(
+        startup: &Startup,
+        stored: StoredTimers,
+        disk: &Disk,
+        mailbox: Mailbox,
+        zone: &TimeZone,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        let (timers, inbox) = timer::channel();
+        let work = Work {
+            static_dir: startup.static_dir.clone(),
+            settings_file: startup.config_file.clone(),
+        };
+        let (to_timers, to_reactor) = (timers.clone(), mailbox.clone());
+        let workers = WorkerPool::new(
             startup.settings.workers,
             move |job| work.run(job),
-            move |done| mailbox.send(done),
-        ));
-        pool = Some(std::sync::Arc::clone(&workers));
-        let (submitter, log, logs) = (
-            std::sync::Arc::clone(&workers),
-            disk.sender.clone(),
-            disk.sender.clone(),
+            move |done| match done {
+                JobDone::Callback(done) => to_timers.send(TimerMsg::CallbackDone(done)),
+                done => to_reactor.send(ReactorMsg::JobDone(done)),
+            },
         );
-        let ports = Ports {
+        let state = Timers::new(TimersSetup {
+            settings: startup.settings.clone(),
+            stored,
+            zone: zone.clone(),
+            now: clock.now(),
+        });
+        let (submitter, records, log) = (workers.clone(), disk.sender.clone(), disk.sender.clone());
+        let ports = timer::Ports {
+            tell_reactor: Box::new(move |message| mailbox.send(message)),
+            store: Box::new(move |record| records.try_record(record)),
+            submit: Box::new(move |job| submitter.submit(job)),
+            log: Box::new(move |line| log.try_send(line.file, line.text)),
+        };
+        let timer_thread = TimerThread::spawn(state, inbox, ports, clock)?;
+        Ok(Threads {
+            workers,
+            timers,
+            timer_thread,
+        })
+    }
+
+    /// The reactor's ways out.
+    fn reactor_ports(&self, disk: &Disk) -> Ports {
+        let (log, logs) = (disk.sender.clone(), disk.sender.clone());
+        let (submitter, workers) = (self.workers.clone(), self.workers.clone());
+        let (callers, settings_to) = (self.timers.clone(), self.timers.clone());
+        Ports {
             submit: Box::new(move |job| submitter.submit(job)),
             log: Box::new(move |line| log.try_send(line.file, line.text)),
             reopen_logs: Box::new(move || logs.reopen()),
-            set_workers_max: Box::new(move |workers_max| workers.set_workers_max(workers_max)),
-        };
-        let server = Server::new(Setup {
-            settings: startup.settings,
-            connections_max,
-            static_on_disk: startup.static_dir.is_some(),
-            zone,
-            now: clock.now(),
-        });
-        (server, ports)
-    })
-    .map_err(|error| format!("cannot start the event loop: {error}"))?;
-    announce(&places);
-    let outcome = reactor.run();
-    let limit = Duration::from_millis(LOG_STOP_MS);
-    if let Some(pool) = pool {
-        pool.close(limit);
+            ask_timers: Box::new(move |call| callers.try_call(call)),
+            tell_settings: Box::new(move |settings| {
+                workers.set_workers_max(settings.workers);
+                settings_to.try_settings(settings)
+            }),
+        }
     }
-    if let Err(error) = &outcome {
-        let text = log_time.server_line(
-            clock.now().unix_ms,
-            &format!("the event loop failed: {error}"),
-        );
-        disk.sender.try_send(LogFile::Server, text);
+
+    /// Ends them, once nobody asks for anything any more.
+    fn stop(self) {
+        self.timers.send(TimerMsg::Stop);
+        // It ends when the callbacks that are out have ended, or after a limit of its own.
+        let _ = self.timer_thread.join();
+        self.workers.close(Duration::from_millis(LOG_STOP_MS));
     }
-    if disk.sender.stop(limit) {
-        // It ends after what was queued; a disk that hangs must not hold the exit up.
+}
+
+/// The server's own log, for the few lines of the daemon itself.
+struct OwnLog<'d> {
+    clock: Clock,
+    zone: TimeZone,
+    disk: &'d Disk,
+}
+
+impl OwnLog<'_> {
+    fn write(&self, text: &str) {
+        let mut time = LogTime::new(self.zone.clone());
+        let line = time.server_line(self.clock.now().unix_ms, text);
+        self.disk.sender.try_send(LogFile::Server, line);
+    }
+}
+
+/// Has what is queued written; a disk that hangs must not hold the exit up.
+fn stop_disk(disk: Disk) {
+    if disk.sender.stop(Duration::from_millis(LOG_STOP_MS)) {
         let _ = disk.thread.join();
     }
-    Ok(if outcome.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
 }
 
 /// One line per listener on standard output; a closed one is no reason to stop.

@@ -136,8 +136,9 @@ pub const READS_PER_TURN: usize = 4;
 pub const WRITE_BYTES_PER_TURN: usize = 512 << 10;
 /// Connections accepted in one turn per listener.
 pub const ACCEPTS_PER_TURN: usize = 256;
-/// When descriptors ran out: how long until accepting is tried again though none was closed.
-pub const ACCEPT_RETRY_MS: u64 = 500;
+/// When descriptors ran out, or another thread's queue did not take changed settings: how long until the
+/// reactor tries again though nothing happened.
+pub const RETRY_MS: u64 = 500;
 /// Input kept behind a long poll; then its connection is not read until the poll is over.
 pub const POLL_INPUT_BYTES_MAX: usize = 64 << 10;
 /// Descriptors that are not for connections: logs, files being read, calls of URLs, the poll itself.
@@ -150,3 +151,22 @@ pub const TIMERS_PENDING_MAX: u32 = 20_000_000;
 pub const CRON_HORIZON_S_MAX: i64 = 9 * 366 * 86_400;
 /// Characters of a refused crontab line that its error repeats.
 pub const CRON_ERROR_CHARS_MAX: usize = 40;
+/// Occurrences that `Timer.preview` computes at once, each about 1 µs on the timer thread.
+pub const PREVIEW_TIMES_MAX: usize = 1_000;
+/// Occurrences that `Timer.preview` shows unless told.
+pub const PREVIEW_TIMES_DEFAULT: usize = 5;
+/// Messages on their way to the timer thread (slots are allocated with the channel). Beyond: error 4.
+pub const TIMER_MESSAGES_MAX: usize = 1_024;
+/// Messages the timer thread takes before it looks at what is due.
+pub const TIMER_MESSAGES_PER_TURN: usize = 256;
+/// The timer thread tells its counters at most this often, unless the number of timers changed.
+pub const TIMER_COUNTERS_MS: u64 = 1_000;
+/// Records that found the disk thread's queue full are offered again after that.
+pub const RECORD_RETRY_MS: u64 = 2;
+/// At the end: how long callbacks that are out may take.
+pub const TIMER_STOP_MS: u64 = 6_000;
+/// A rendered answer that is taken apart again for a shape that needs its parts: about 10 ms of the
+/// reactor. Beyond: error 4.
+pub const RENDERED_BYTES_PARSED_MAX: usize = 1 << 20;
+/// A rendered answer beyond this is queued as it is, not copied behind its head.
+pub const RENDERED_BYTES_COPIED_MAX: usize = 64 << 10;

@@ -11,5 +11,6 @@ pub mod reference;
 pub mod shape;
 pub mod source;
 pub mod time;
+pub mod timer;
 pub mod tuples;
 pub mod xml;

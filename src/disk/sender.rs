@@ -44,6 +44,20 @@ impl LogSender {
         false
     }
 
+    /// Hands a record over, without waiting; gives it back when there is no room.
+    pub fn try_record(
+        &self,
+        record: crate::message::TimerRecord,
+    ) -> Result<(), crate::message::TimerRecord> {
+        match self.channel.try_send(DiskMsg::Timer(Box::new(record))) {
+            Ok(()) => Ok(()),
+            Err(refused) => match refused.into_inner() {
+                DiskMsg::Timer(record) => Err(*record),
+                _ => Ok(()),
+            },
+        }
+    }
+
     /// Has every log file opened anew; lines that are queued now may go to the old or the new one.
     pub fn reopen(&self) {
         // A full queue is being worked off, and the flag is seen behind it.

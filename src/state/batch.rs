@@ -128,10 +128,7 @@ impl<S> Server<S> {
             return (Progress::Done(Err(cancelled)), "batch".into());
         }
         if batch.answer_bytes > BATCH_ANSWER_BYTES_MAX {
-            return (
-                fail("batch answers are larger than 8 MiB together"),
-                "batch".into(),
-            );
+            return (Progress::Done(Err(too_large())), "batch".into());
         }
         match batch.read(call) {
             Err(error) => (Progress::Done(Err(error)), "batch".into()),
@@ -218,7 +215,12 @@ impl Batch {
         Ok(source)
     }
 
-    fn finish(&mut self, answer: Answer) {
+    fn finish(&mut self, mut answer: Answer) {
+        if let Ok(Data::Rendered(text)) = &answer
+            && self.answer_bytes + text.len() > BATCH_ANSWER_BYTES_MAX
+        {
+            answer = Err(too_large());
+        }
         self.stopped |= self.one_transaction && answer.is_err();
         let answer = answer::to_value(answer);
         self.answer_bytes += json::to_text(&answer).len();
@@ -248,6 +250,10 @@ fn is_empty(value: &Value) -> bool {
 
 fn fail(detail: &'static str) -> Progress {
     Progress::Done(Err(CallError::new(1, detail)))
+}
+
+fn too_large() -> CallError {
+    CallError::new(1, "batch answers are larger than 8 MiB together")
 }
 
 fn bad_call() -> CallError {

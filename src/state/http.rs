@@ -5,12 +5,12 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 
-use crate::call::answer::Answer;
+use crate::call::answer::{Answer, Data};
 use crate::call::name;
 use crate::call::shape::Shape;
 use crate::call::source::{Body, Params};
 use crate::ids::ConnId;
-use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, TICK_MS};
+use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, RENDERED_BYTES_COPIED_MAX, TICK_MS};
 use crate::message::{FileDone, FileJob, Job};
 use crate::pages;
 use crate::proto::body::{BodyReader, Framing};
@@ -334,12 +334,45 @@ impl<S> Server<S> {
         shape: &Shape,
         answer: Answer,
     ) {
+        let answer = match (answer, shape.around_json()) {
+            (Ok(Data::Rendered(text)), Some(around)) if text.len() > RENDERED_BYTES_COPIED_MAX => {
+                return self.respond_rendered(id, meta, text, around);
+            }
+            (answer, _) => answer,
+        };
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
         let content_type = shape.write(&mut body, answer);
         self.respond(id, meta, status, content_type, true, &[], &body);
         body.shrink_to(crate::limits::SCRATCH_BYTES_MAX);
         self.scratch = body;
+    }
+
+    /// A long answer that another thread wrote: queued as it is, between what stands around it.
+    fn respond_rendered(
+        &mut self,
+        id: ConnId,
+        meta: &Meta,
+        text: Box<str>,
+        (before, behind): (&'static [u8], &'static [u8]),
+    ) {
+        let further = [
+            Bytes::from(text.into_boxed_bytes()),
+            Bytes::from_static(behind),
+        ];
+        let response = Response {
+            status: 200,
+            content_type: CALL_TYPE,
+            no_cache: true,
+            headers: &[],
+            persistence: meta.persistence,
+            further_bytes: further.iter().map(Bytes::len).sum(),
+        };
+        self.queue_response(id, meta, response, before);
+        for chunk in further {
+            self.send_reply(id, chunk, self.wide);
+        }
+        self.end_response(id, meta);
     }
 
     /// Queues a response. Closes behind it where the request or the answer says so.
@@ -354,33 +387,45 @@ impl<S> Server<S> {
         headers: &[(&str, &str)],
         body: &[u8],
     ) {
-        let mut out = Vec::with_capacity(320 + body.len());
-        let date = self.date.text(self.now);
-        let cors;
-        let all;
-        let headers = match &meta.origin {
-            None => headers,
-            Some(origin) => {
-                cors = [
-                    ("Access-Control-Allow-Origin", &**origin),
-                    ("Access-Control-Allow-Credentials", "true"),
-                    ("Vary", "Origin"),
-                ];
-                all = [&cors, headers].concat();
-                &all
-            }
-        };
         let response = Response {
             status,
             content_type,
             no_cache,
             headers,
             persistence: meta.persistence,
+            further_bytes: 0,
+        };
+        self.queue_response(id, meta, response, body);
+        self.end_response(id, meta);
+    }
+
+    fn queue_response(&mut self, id: ConnId, meta: &Meta, response: Response<'_>, body: &[u8]) {
+        let mut out = Vec::with_capacity(320 + body.len());
+        let date = self.date.text(self.now);
+        let cors;
+        let all;
+        let headers = match &meta.origin {
+            None => response.headers,
+            Some(origin) => {
+                cors = [
+                    ("Access-Control-Allow-Origin", &**origin),
+                    ("Access-Control-Allow-Credentials", "true"),
+                    ("Vary", "Origin"),
+                ];
+                all = [&cors, response.headers].concat();
+                &all
+            }
+        };
+        let response = Response {
+            headers,
+            ..response
         };
         response::write(&mut out, date, &response, body, meta.head_only);
         self.stats.responses += 1;
-        let wide = self.wide;
-        self.send_reply(id, Bytes::from(out), wide);
+        self.send_reply(id, Bytes::from(out), self.wide);
+    }
+
+    fn end_response(&mut self, id: ConnId, meta: &Meta) {
         if meta.persistence == Persistence::Close {
             self.linger(id);
         }

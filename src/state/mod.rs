@@ -15,4 +15,5 @@ pub mod server;
 pub mod stats;
 pub mod sweep;
 pub mod timer_queue;
+pub mod timers;
 pub mod websocket;

@@ -153,9 +153,8 @@ impl Shared {
     }
 
     fn do_job(&self, job: Job) {
-        let reply_to = job.reply_to();
-        let done = catch_unwind(AssertUnwindSafe(|| (self.run)(job)))
-            .unwrap_or(JobDone::Failed { reply_to });
+        let failed = job.failed();
+        let done = catch_unwind(AssertUnwindSafe(|| (self.run)(job))).unwrap_or(failed);
         // Free before the reply: whoever it wakes may hand in the next job at once.
         self.counts().unfinished -= 1;
         let _ = catch_unwind(AssertUnwindSafe(|| (self.reply)(done)));
