@@ -20,14 +20,16 @@ pub struct Server {
     child: Child,
     port: u16,
     output: Arc<Output>,
-    folder: Folder,
+    arguments: Vec<String>,
+    settings: Option<String>,
+    folder: Arc<Folder>,
 }
 
 /// How to start one: arguments, settings and files beside them.
 pub struct Setup {
     arguments: Vec<String>,
     settings: Option<String>,
-    folder: Folder,
+    folder: Arc<Folder>,
 }
 
 /// All lines of standard output and standard error so far.
@@ -57,7 +59,7 @@ impl Server {
         Setup {
             arguments: Vec::new(),
             settings: None,
-            folder: Folder::new(),
+            folder: Arc::new(Folder::new()),
         }
     }
 
@@ -71,7 +73,7 @@ impl Server {
         &self.folder.0
     }
 
-    /// Sends `TERM` or `HUP`.
+    /// Sends `TERM`, `KILL` or `HUP`.
     pub fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
         let status = Command::new("sh")
@@ -87,6 +89,18 @@ impl Server {
     pub fn ended(&mut self) -> ExitStatus {
         let child = &mut self.child;
         wait_for("the server's end", || child.try_wait().expect("own child"))
+    }
+
+    /// Ends it by a signal, `TERM` or `KILL`, and says how to start it again in the same folder.
+    #[track_caller]
+    pub fn stopped(mut self, signal: &str) -> Setup {
+        self.signal(signal);
+        self.ended();
+        Setup {
+            arguments: std::mem::take(&mut self.arguments),
+            settings: self.settings.take(),
+            folder: Arc::clone(&self.folder),
+        }
     }
 
     /// The most memory it ever held, bytes (`VmHWM`).
@@ -194,6 +208,8 @@ impl Setup {
             child,
             port: 0,
             output,
+            arguments: self.arguments,
+            settings: self.settings,
             folder: self.folder,
         };
         server.port = wait_for("the line that says where it serves", || {
