@@ -150,3 +150,21 @@ pub const TIMERS_PENDING_MAX: u32 = 20_000_000;
 pub const CRON_HORIZON_S_MAX: i64 = 9 * 366 * 86_400;
 /// Characters of a refused crontab line that its error repeats.
 pub const CRON_ERROR_CHARS_MAX: usize = 40;
+/// Records about timers on their way to the disk thread, in slots that log lines cannot take.
+pub const TIMER_RECORDS_MAX: usize = 1_024;
+/// One record of the timers' journal; a longer one is refused, a length beyond this is a torn record.
+pub const JOURNAL_RECORD_BYTES_MAX: usize = 256 << 20;
+/// Ids of stored timers: exact in JavaScript too. An entry beyond gets another id.
+pub const TIMER_ID_MAX: i64 = 1 << 53;
+/// `timer.json` is written anew when nothing changed for this long.
+pub const MERGE_QUIET_MS: u64 = 1_000;
+/// A journal up to this size is not merged for its size, however small `timer.json` is.
+pub const MERGE_JOURNAL_BYTES_MIN: u64 = 1 << 20;
+/// When `timer.json` could not be written: how long until that is tried again.
+pub const MERGE_RETRY_MS: u64 = 5_000;
+/// `timer.json` is written and synced in pieces of this size, so that a commit waits for one of them at most.
+pub const MERGE_SLICE_BYTES: usize = 1 << 20;
+/// What is kept of the buffer that records are composed in.
+pub const JOURNAL_BUFFER_BYTES_MAX: usize = 1 << 20;
+/// Ids that one warning about a file of timers names.
+pub const WARNED_IDS_MAX: usize = 10;
