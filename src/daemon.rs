@@ -29,8 +29,13 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         .map(Listener::bind)
         .collect::<Result<Vec<_>, _>>()?;
     let places: Vec<String> = listeners.iter().map(Listener::place).collect();
-    let disk = disk::spawn(&startup.data_dir, startup.log_file.as_deref(), zone.clone())
-        .map_err(|error| error.to_string())?;
+    let disk = disk::spawn(
+        &startup.data_dir,
+        startup.log_file.as_deref(),
+        zone.clone(),
+        None,
+    )
+    .map_err(|error| error.to_string())?;
     // A second daemon in one process (a test) keeps the first one's sink.
     let _ = disk::sink::install(disk.sender.clone(), zone.clone());
     let mut log_time = LogTime::new(zone.clone());

@@ -22,8 +22,11 @@ use crate::proto::json;
 /// The name of our member.
 const OURS: &str = "jdserver";
 
+/// Epochs are Unix ms or little more; what is beyond was not given by us.
+const EPOCH_END: u64 = 1 << 53;
+
 /// What a file says.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct TimerFile {
     /// `nextId`; 1 where it is missing or none.
     pub next_id: i64,
@@ -43,6 +46,23 @@ pub struct TimerFile {
     pub failed: Vec<Entry>,
     /// Unknown members of ours.
     pub our_extra: Vec<Member>,
+}
+
+impl Default for TimerFile {
+    /// No timers, none ever given an id.
+    fn default() -> Self {
+        TimerFile {
+            next_id: 1,
+            list: Vec::new(),
+            strays: Vec::new(),
+            extra: Vec::new(),
+            epoch: None,
+            next_one_shot_id: -1,
+            one_shots: Vec::new(),
+            failed: Vec::new(),
+            our_extra: Vec::new(),
+        }
+    }
 }
 
 /// A name and its value's JSON.
@@ -69,11 +89,7 @@ enum Sign {
 pub fn parse(bytes: &[u8]) -> Result<TimerFile, String> {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-    let mut file = TimerFile {
-        next_id: 1,
-        next_one_shot_id: -1,
-        ..TimerFile::default()
-    };
+    let mut file = TimerFile::default();
     for (name, value) in members(text)? {
         match &*name {
             "nextId" => file.next_id = id_of(value, Sign::Positive).unwrap_or(1),
@@ -91,7 +107,7 @@ fn parse_ours(file: &mut TimerFile, value: &str) -> Result<(), String> {
     for (name, value) in members(value)? {
         let (list, (entries, strays)) = match &*name {
             "epoch" => {
-                file.epoch = value.parse().ok();
+                file.epoch = value.parse().ok().filter(|epoch| *epoch < EPOCH_END);
                 continue;
             }
             "nextOneShotId" => {
