@@ -11,11 +11,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::clock::Clock;
 use crate::config::Startup;
-use crate::disk::{self, Disk};
+use crate::disk::{self, Disk, LogSender, TimerStore};
 use crate::limits::{LOG_STOP_MS, RESERVED_FILES};
-use crate::message::{JobDone, LogFile, ReactorMsg, StoredTimers, TimerMsg};
+use crate::message::{JobDone, LogFile, ReactorMsg, TimerMsg};
 use crate::proto::logtext::LogTime;
-use crate::reactor::{Listener, Mailbox, Ports, Reactor};
+use crate::reactor::{self, Listener, Mailbox, Reactor};
 use crate::state::server::{Server, Setup};
 use crate::state::timers::{Timers, TimersSetup};
 use crate::timer::{self, TimerSender, TimerThread};
@@ -26,37 +26,49 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     let clock = Clock::start();
     let zone = TimeZone::system();
     let connections_max = raise_open_files()?;
-    // Taken first: whoever has the address already may be using the files too. Nobody is answered before
-    // the reactor runs.
+    // Taken first: whoever has the address already may be using the files too. Nobody is answered
+    // before the reactor runs.
     let listeners = startup
         .listeners
         .iter()
         .map(Listener::bind)
         .collect::<Result<Vec<_>, _>>()?;
     let places: Vec<String> = listeners.iter().map(Listener::place).collect();
-    let stored = StoredTimers::default();
-    let disk = disk::spawn(&startup.data_dir, startup.log_file.as_deref(), zone.clone())
-        .map_err(|error| error.to_string())?;
-    // A second daemon in one process (a test) keeps the first one's sink.
-    let _ = disk::sink::install(disk.sender.clone(), zone.clone());
-    let own_log = OwnLog {
+    let (stored, warnings, store) = disk::timers::load(&startup.data_dir)?;
+    let (timers, inbox) = timer::channel();
+    let disk = spawn_disk(&startup, &zone, store, timers.clone())?;
+    let log = OwnLog {
         clock,
         zone: zone.clone(),
-        disk: &disk,
+        sender: disk.sender.clone(),
     };
-    for warning in &startup.warnings {
-        own_log.write(&format!("warning: {warning}"));
+    for warning in startup.warnings.iter().chain(&warnings) {
+        log.write(&format!("warning: {warning}"));
     }
     let mut threads = None;
     let reactor = Reactor::new(listeners, clock, |mailbox| {
-        let started = Threads::start(&startup, stored, &disk, mailbox, &zone, clock)?;
-        let ports = started.reactor_ports(&disk);
-        threads = Some(started);
+        let workers = worker_pool(&startup, mailbox.clone(), timers.clone());
+        let state = Timers::new(TimersSetup {
+            settings: startup.settings.clone(),
+            zone: zone.clone(),
+            zones: |name| TimeZone::get(name).ok(),
+            now: clock.now(),
+            stored,
+            seed: clock.now().unix_ms,
+        });
+        let ports = timer_ports(mailbox, workers.clone(), disk.timers, disk.sender.clone());
+        let timer_thread = TimerThread::spawn(state, inbox, ports, clock)?;
+        let ports = reactor_ports(workers.clone(), timers.clone(), disk.sender.clone());
+        threads = Some(Threads {
+            workers,
+            timers,
+            timer_thread,
+        });
         let server = Server::new(Setup {
-            static_on_disk: startup.static_dir.is_some(),
             settings: startup.settings,
             connections_max,
-            zone: zone.clone(),
+            static_on_disk: startup.static_dir.is_some(),
+            zone,
             now: clock.now(),
         });
         Ok((server, ports))
@@ -65,12 +77,15 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     announce(&places);
     let outcome = reactor.run();
     if let Err(error) = &outcome {
-        own_log.write(&format!("the event loop failed: {error}"));
+        log.write(&format!("the event loop failed: {error}"));
     }
     if let Some(threads) = threads {
         threads.stop();
     }
-    stop_disk(disk);
+    if disk.sender.stop(Duration::from_millis(LOG_STOP_MS)) {
+        // It ends after what was queued; a disk that hangs must not hold the exit up.
+        let _ = disk.thread.join();
+    }
     Ok(match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -85,68 +100,7 @@ struct Threads {
 }
 
 impl Threads {
-    /// Starts the timer thread; workers start on demand. Each is given its ways to the others.
-    fn start(
-        startup: &Startup,
-        stored: StoredTimers,
-        disk: &Disk,
-        mailbox: Mailbox,
-        zone: &TimeZone,
-        clock: Clock,
-    ) -> io::Result<Self> {
-        let (timers, inbox) = timer::channel();
-        let work = Work {
-            static_dir: startup.static_dir.clone(),
-            settings_file: startup.config_file.clone(),
-        };
-        let (to_timers, to_reactor) = (timers.clone(), mailbox.clone());
-        let workers = WorkerPool::new(
-            startup.settings.workers,
-            move |job| work.run(job),
-            move |done| match done {
-                JobDone::Callback(done) => to_timers.send(TimerMsg::CallbackDone(done)),
-                done => to_reactor.send(ReactorMsg::JobDone(done)),
-            },
-        );
-        let state = Timers::new(TimersSetup {
-            settings: startup.settings.clone(),
-            stored,
-            zone: zone.clone(),
-            now: clock.now(),
-        });
-        let (submitter, records, log) = (workers.clone(), disk.sender.clone(), disk.sender.clone());
-        let ports = timer::Ports {
-            tell_reactor: Box::new(move |message| mailbox.send(message)),
-            store: Box::new(move |record| records.try_record(record)),
-            submit: Box::new(move |job| submitter.submit(job)),
-            log: Box::new(move |line| log.try_send(line.file, line.text)),
-        };
-        let timer_thread = TimerThread::spawn(state, inbox, ports, clock)?;
-        Ok(Threads {
-            workers,
-            timers,
-            timer_thread,
-        })
-    }
-
-    /// The reactor's ways out.
-    fn reactor_ports(&self, disk: &Disk) -> Ports {
-        let (log, logs) = (disk.sender.clone(), disk.sender.clone());
-        let (submitter, workers) = (self.workers.clone(), self.workers.clone());
-        let (callers, settings_to) = (self.timers.clone(), self.timers.clone());
-        Ports {
-            submit: Box::new(move |job| submitter.submit(job)),
-            log: Box::new(move |line| log.try_send(line.file, line.text)),
-            reopen_logs: Box::new(move || logs.reopen()),
-            ask_timers: Box::new(move |call| callers.try_call(call)),
-            tell_settings: Box::new(move |settings| {
-                workers.set_workers_max(settings.workers);
-                settings_to.try_settings(settings)
-            }),
-        }
-    }
-
-    /// Ends them, once nobody asks for anything any more.
+    /// Ends them, once the reactor asks for nothing any more.
     fn stop(self) {
         self.timers.send(TimerMsg::Stop);
         // It ends when the callbacks that are out have ended, or after a limit of its own.
@@ -156,24 +110,82 @@ impl Threads {
 }
 
 /// The server's own log, for the few lines of the daemon itself.
-struct OwnLog<'d> {
+struct OwnLog {
     clock: Clock,
     zone: TimeZone,
-    disk: &'d Disk,
+    sender: LogSender,
 }
 
-impl OwnLog<'_> {
+impl OwnLog {
     fn write(&self, text: &str) {
         let mut time = LogTime::new(self.zone.clone());
         let line = time.server_line(self.clock.now().unix_ms, text);
-        self.disk.sender.try_send(LogFile::Server, line);
+        self.sender.try_send(LogFile::Server, line);
     }
 }
 
-/// Has what is queued written; a disk that hangs must not hold the exit up.
-fn stop_disk(disk: Disk) {
-    if disk.sender.stop(Duration::from_millis(LOG_STOP_MS)) {
-        let _ = disk.thread.join();
+/// The disk thread, which answers the timer thread, and its log as the process's.
+fn spawn_disk(
+    startup: &Startup,
+    zone: &TimeZone,
+    store: TimerStore,
+    timers: TimerSender,
+) -> Result<Disk, String> {
+    let kept = disk::Timers {
+        store,
+        reply: Box::new(move |message| timers.send(message)),
+    };
+    let log_file = startup.log_file.as_deref();
+    let disk = disk::spawn(&startup.data_dir, log_file, zone.clone(), Some(kept))
+        .map_err(|error| error.to_string())?;
+    // A second daemon in one process (a test) keeps the first one's sink.
+    let _ = disk::sink::install(disk.sender.clone(), zone.clone());
+    Ok(disk)
+}
+
+/// Workers, none started yet. What became of a callback concerns the timer thread, all else the reactor.
+fn worker_pool(startup: &Startup, mailbox: Mailbox, timers: TimerSender) -> WorkerPool {
+    let work = Work {
+        static_dir: startup.static_dir.clone(),
+        settings_file: startup.config_file.clone(),
+    };
+    WorkerPool::new(
+        startup.settings.workers,
+        move |job| work.run(job),
+        move |done| match done {
+            JobDone::Callback(done) => timers.send(TimerMsg::CallbackDone(done)),
+            done => mailbox.send(ReactorMsg::JobDone(done)),
+        },
+    )
+}
+
+/// The timer thread's ways out.
+fn timer_ports(
+    mailbox: Mailbox,
+    workers: WorkerPool,
+    records: disk::TimerSender,
+    log: LogSender,
+) -> timer::Ports {
+    timer::Ports {
+        tell_reactor: Box::new(move |message| mailbox.send(message)),
+        store: Box::new(move |record| records.try_send(record)),
+        submit: Box::new(move |job| workers.submit(job)),
+        log: Box::new(move |line| log.try_send(line.file, line.text)),
+    }
+}
+
+/// The reactor's ways out.
+fn reactor_ports(workers: WorkerPool, timers: TimerSender, log: LogSender) -> reactor::Ports {
+    let (submitter, callers, logs) = (workers.clone(), timers.clone(), log.clone());
+    reactor::Ports {
+        submit: Box::new(move |job| submitter.submit(job)),
+        log: Box::new(move |line| log.try_send(line.file, line.text)),
+        reopen_logs: Box::new(move || logs.reopen()),
+        ask_timers: Box::new(move |call| callers.try_call(call)),
+        tell_settings: Box::new(move |settings| {
+            workers.set_workers_max(settings.workers);
+            timers.try_settings(settings)
+        }),
     }
 }
 

@@ -161,8 +161,6 @@ pub const TIMER_MESSAGES_MAX: usize = 1_024;
 pub const TIMER_MESSAGES_PER_TURN: usize = 256;
 /// The timer thread tells its counters at most this often, unless the number of timers changed.
 pub const TIMER_COUNTERS_MS: u64 = 1_000;
-/// Records that found the disk thread's queue full are offered again after that.
-pub const RECORD_RETRY_MS: u64 = 2;
 /// At the end: how long callbacks that are out may take.
 pub const TIMER_STOP_MS: u64 = 6_000;
 /// A rendered answer that is taken apart again for a shape that needs its parts: about 10 ms of the
@@ -170,3 +168,21 @@ pub const TIMER_STOP_MS: u64 = 6_000;
 pub const RENDERED_BYTES_PARSED_MAX: usize = 1 << 20;
 /// A rendered answer beyond this is queued as it is, not copied behind its head.
 pub const RENDERED_BYTES_COPIED_MAX: usize = 64 << 10;
+/// Records about timers on their way to the disk thread, in slots that log lines cannot take.
+pub const TIMER_RECORDS_MAX: usize = 1_024;
+/// One record of the timers' journal; a longer one is refused, a length beyond this is a torn record.
+pub const JOURNAL_RECORD_BYTES_MAX: usize = 256 << 20;
+/// Ids of stored timers: exact in JavaScript too. An entry beyond gets another id.
+pub const TIMER_ID_MAX: i64 = 1 << 53;
+/// `timer.json` is written anew when nothing changed for this long.
+pub const MERGE_QUIET_MS: u64 = 1_000;
+/// A journal up to this size is not merged for its size, however small `timer.json` is.
+pub const MERGE_JOURNAL_BYTES_MIN: u64 = 1 << 20;
+/// When `timer.json` could not be written: how long until that is tried again.
+pub const MERGE_RETRY_MS: u64 = 5_000;
+/// `timer.json` is written and synced in pieces of this size, so that a commit waits for one of them at most.
+pub const MERGE_SLICE_BYTES: usize = 1 << 20;
+/// What is kept of the buffer that records are composed in.
+pub const JOURNAL_BUFFER_BYTES_MAX: usize = 1 << 20;
+/// Ids that one warning about a file of timers names.
+pub const WARNED_IDS_MAX: usize = 10;

@@ -119,7 +119,9 @@ pub enum TimerMsg {
         /// Of the last record written.
         seq: u64,
     },
-    /// The disk did not take the records from `seq` on; they must be undone. No reply.
+    /// The disk did not take the records from `seq` on: all that were sent since, whether or not it has
+    /// seen them yet, must be undone in reverse. Those sent hereafter carry a `generation` one higher,
+    /// by which the disk tells them from those it still has to drop. No reply.
     Refused {
         /// Of the first record not written.
         seq: u64,
@@ -192,8 +194,11 @@ pub enum TimerKey {
 /// [`TimerMsg::Refused`].
 #[derive(Debug, PartialEq)]
 pub struct TimerRecord {
-    /// Counts up by one.
+    /// Counts up by one, also past refused ones: no number is used twice.
     pub seq: u64,
+    /// How many [`TimerMsg::Refused`] its sender had taken when it sent this; a record of an older
+    /// generation was undone by its sender, so the disk drops it without a reply.
+    pub generation: u32,
     /// What changed.
     pub change: TimerChange,
 }

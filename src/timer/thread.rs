@@ -10,18 +10,21 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use crate::call::answer::Answer;
 use crate::clock::Clock;
 use crate::ids::ConnId;
-use crate::limits::{RECORD_RETRY_MS, TIMER_COUNTERS_MS, TIMER_MESSAGES_PER_TURN, TIMER_STOP_MS};
+use crate::limits::{TIMER_COUNTERS_MS, TIMER_MESSAGES_PER_TURN, TIMER_STOP_MS};
 use crate::message::{
     Callback, Job, LogLine, ReactorMsg, TimerCounters, TimerMsg, TimerRecord, TimerReply,
 };
 use crate::state::timers::{Timers, TimersInput, TimersOutput};
 
+type StoreRecord = dyn Fn(Box<TimerRecord>) -> Result<(), Box<TimerRecord>> + Send;
+
 /// The ways out of the timer thread.
 pub struct Ports {
     /// Hands a message to the reactor; may wait, for the reactor never waits for us.
     pub tell_reactor: Box<dyn Fn(ReactorMsg) + Send>,
-    /// Hands a record to the disk thread without waiting, or gives it back.
-    pub store: Box<dyn Fn(TimerRecord) -> Result<(), TimerRecord> + Send>,
+    /// Hands a record to the disk thread without waiting, or gives it back; then an answer to an earlier one
+    /// is sure to come, after which it is offered again.
+    pub store: Box<StoreRecord>,
     /// Hands a job to a worker without waiting, or gives it back.
     pub submit: Box<dyn Fn(Job) -> Result<(), Job> + Send>,
     /// Hands a line to the disk thread; false when it was dropped, which is counted there.
@@ -35,14 +38,12 @@ pub struct TimerThread {
     ports: Ports,
     clock: Clock,
     /// Records that the disk thread had no room for, in order.
-    unsent: VecDeque<TimerRecord>,
+    unsent: VecDeque<Box<TimerRecord>>,
     /// What the reactor knows.
     told: TimerCounters,
     told_ms: u64,
     /// Whether that is no longer so.
     is_untold: bool,
-    /// When records are offered again, monotonic ms.
-    retry_ms: Option<u64>,
     /// When what is out is no longer waited for, monotonic ms; set by the order to stop.
     stop_ms: Option<u64>,
 }
@@ -65,7 +66,6 @@ impl TimerThread {
             told: TimerCounters::default(),
             told_ms: 0,
             is_untold: false,
-            retry_ms: None,
             stop_ms: None,
         };
         std::thread::Builder::new()
@@ -78,7 +78,7 @@ impl TimerThread {
             let first = self.wait();
             let now = self.clock.now();
             self.timers.begin_turn(now);
-            self.resend(now.mono_ms);
+            self.resend();
             self.perform_all(now.mono_ms);
             if let Some(message) = first {
                 self.handle(message, now.mono_ms);
@@ -109,7 +109,6 @@ impl TimerThread {
             .poll_timeout()
             .into_iter()
             .chain(counters_ms)
-            .chain(self.retry_ms)
             .chain(self.stop_ms)
             .min();
         let received = match until_ms.and_then(|until_ms| self.clock.instant(until_ms)) {
@@ -145,10 +144,9 @@ impl TimerThread {
     }
 
     /// Offers the records again that the disk thread had no room for.
-    fn resend(&mut self, now_ms: u64) {
-        self.retry_ms = None;
+    fn resend(&mut self) {
         while let Some(record) = self.unsent.pop_front() {
-            if !self.store(record, now_ms) {
+            if !self.store(record) {
                 break;
             }
         }
@@ -159,9 +157,9 @@ impl TimerThread {
             match output {
                 TimersOutput::Reply { to, answer } => self.reply(to, answer, now_ms),
                 TimersOutput::Record(record) if self.unsent.is_empty() => {
-                    self.store(record, now_ms);
+                    self.store(Box::new(record));
                 }
-                TimersOutput::Record(record) => self.unsent.push_back(record),
+                TimersOutput::Record(record) => self.unsent.push_back(Box::new(record)),
                 TimersOutput::Callback(callback) => self.submit(callback),
                 TimersOutput::Log(line) => {
                     (self.ports.log)(line);
@@ -171,12 +169,11 @@ impl TimerThread {
     }
 
     /// Hands a record to the disk thread; `false`: it waits with us, in front of those that do.
-    fn store(&mut self, record: TimerRecord, now_ms: u64) -> bool {
+    fn store(&mut self, record: Box<TimerRecord>) -> bool {
         match (self.ports.store)(record) {
             Ok(()) => true,
             Err(record) => {
                 self.unsent.push_front(record);
-                self.retry_ms = Some(now_ms + RECORD_RETRY_MS);
                 false
             }
         }

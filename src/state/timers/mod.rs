@@ -11,6 +11,8 @@ pub struct TimersSetup {
     pub stored: StoredTimers,
     pub zone: TimeZone,
     pub now: Now,
+    pub zones: fn(&str) -> Option<TimeZone>,
+    pub seed: u64,
 }
 #[derive(Debug)]
 pub struct Timers(TimerCounters);
