@@ -188,15 +188,12 @@ impl Image {
     pub(super) fn stored(&self) -> StoredTimers {
         let mut slots: Vec<(&i64, &Slot)> = self.periodic.iter().collect();
         slots.sort_unstable_by_key(|(_, slot)| slot.place);
-        let entry = |(id, json): (&i64, &Box<str>)| (*id, json.clone());
         let periodic = slots.into_iter().map(|(id, slot)| (*id, slot.json.clone()));
         StoredTimers {
             next_id: self.next_id,
             next_one_shot_id: self.next_one_shot_id,
-            timers: periodic
-                .chain(self.one_shots.iter().rev().map(entry))
-                .collect(),
-            failed: self.failed.iter().rev().map(entry).collect(),
+            timers: periodic.chain(entries(&self.one_shots)).collect(),
+            failed: entries(&self.failed).collect(),
         }
     }
 
@@ -210,6 +207,12 @@ impl Unnumbered {
     pub(super) fn is_empty(&self) -> bool {
         self.periodic.is_empty() && self.one_shots.is_empty() && self.failed.is_empty()
     }
+}
+
+/// As they were set.
+fn entries(one_shots: &BTreeMap<i64, Box<str>>) -> impl Iterator<Item = (i64, Box<str>)> {
+    let newest_last = one_shots.iter().rev();
+    newest_last.map(|(id, json)| (*id, json.clone()))
 }
 
 /// Ids for a warning; beyond some, how many there are.

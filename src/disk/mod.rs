@@ -18,6 +18,8 @@ mod fake_files;
 mod files;
 mod image;
 mod keeper;
+#[cfg(test)]
+mod keeper_tests;
 pub mod log_files;
 pub mod sender;
 pub mod sink;

@@ -61,6 +61,8 @@ pub(super) struct Journal<O> {
     pub(super) epoch: u64,
     /// Its length as far as it was acknowledged; what is behind was cut or never was.
     pub(super) good: u64,
+    /// How much of it the last merge took along, when that was not the first try.
+    pub(super) merged: u64,
     pub(super) chain: Chain,
 }
 
@@ -80,12 +82,15 @@ pub(super) struct Merge<F> {
     files: F,
     image: Image,
     epoch: u64,
+    /// How much of the journal at hand is in the image.
+    journal_bytes: u64,
 }
 
 /// What became of it.
 #[derive(Debug)]
 pub(super) struct Merged {
     image: Image,
+    journal_bytes: u64,
     outcome: io::Result<Base>,
 }
 
@@ -162,7 +167,7 @@ impl<F: Files> Store<F> {
     /// Whether `timer.json` lacks something that a journal holds.
     pub(super) fn is_behind(&self) -> bool {
         match &self.log {
-            Log::Open(journal) => self.is_rotated() || journal.good > HEADER_BYTES as u64,
+            Log::Open(journal) => self.is_rotated() || journal.good > journal.merged,
             Log::None => false,
             Log::Lost => true,
         }
@@ -173,7 +178,7 @@ impl<F: Files> Store<F> {
         let (Log::Open(journal), Some(base)) = (&self.log, self.base) else {
             return false;
         };
-        journal.good > (base.bytes / 2).max(MERGE_JOURNAL_BYTES_MIN)
+        journal.good - journal.merged > (base.bytes / 2).max(MERGE_JOURNAL_BYTES_MIN)
     }
 
     /// Begins to write `timer.json` anew; `None`: there is nothing to do, or it was done at once. From here
@@ -190,11 +195,15 @@ impl<F: Files> Store<F> {
             self.rotate(now_ms)
                 .map_err(|error| format!("cannot begin {NEXT_JOURNAL}: {error}"))?;
         }
+        let Log::Open(journal) = &self.log else {
+            return Ok(None);
+        };
         match std::mem::replace(&mut self.held, Held::Away(Vec::new())) {
             Held::Here(image) => Ok(Some(Merge {
                 files: self.files.clone(),
                 image,
-                epoch: self.epoch_last,
+                epoch: journal.epoch,
+                journal_bytes: journal.good,
             })),
             away @ Held::Away(_) => {
                 self.held = away;
@@ -214,6 +223,9 @@ impl<F: Files> Store<F> {
         match merged.outcome {
             Ok(base) => {
                 self.base = Some(base);
+                if let Log::Open(journal) = &mut self.log {
+                    journal.merged = merged.journal_bytes;
+                }
                 self.settle();
                 Ok(())
             }
@@ -356,6 +368,7 @@ impl<F: Files> Merge<F> {
         let outcome = write_base(&self.files, &self.image, self.epoch);
         Merged {
             image: self.image,
+            journal_bytes: self.journal_bytes,
             outcome,
         }
     }
@@ -413,6 +426,7 @@ fn create_journal<F: Files>(
         name,
         epoch: header.epoch,
         good: HEADER_BYTES as u64,
+        merged: HEADER_BYTES as u64,
         chain,
     })
 }

@@ -260,6 +260,7 @@ impl<F: Files> Start<'_, F> {
                 identity,
                 epoch: header.epoch,
                 good: at as u64,
+                merged: HEADER_BYTES as u64,
                 chain,
             }),
             Err(error) => {
