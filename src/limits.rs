@@ -158,8 +158,6 @@ pub const ONE_SHOTS_BYTES_MAX: usize = 4 << 30;
 pub const KEPT_TIMERS_MAX: usize = 1_000_000;
 /// Timers that a turn of the timer thread lets come due; the rest is for the next turn.
 pub const DUE_PER_TURN: usize = 1_000;
-/// Callbacks handed out in one turn, so that the thread's channels never overflow with them.
-pub const CALLBACKS_PER_TURN: usize = 1_000;
 /// The wall clock is looked at this often while crontab lines wait for it.
 pub const CLOCK_CHECK_MS: u64 = 30_000;
 /// A larger step of the wall clock is taken as the new time: nothing is made up for or held back.
@@ -183,7 +181,7 @@ pub const DISPATCH_RETRY_MS: u64 = 5_000;
 /// A callback without an end this long after its time ran out is lost: its worker died.
 pub const CALLBACK_LOST_MS: u64 = 60_000;
 /// A record of ours that the disk refused is tried again after that.
-pub const RECORD_RETRY_MS: u64 = 5_000;
+pub const FINISH_RETRY_MS: u64 = 5_000;
 /// Time for one callback that a timer may ask for.
 pub const CALLBACK_TIMEOUT_MS_MAX: u64 = 3_600_000;
 /// Retries that a timer may ask for.
@@ -202,7 +200,9 @@ pub const TIMER_LOG_RUNS_MAX: usize = 10;
 pub const TIMER_LOG_TEXT_BYTES_MAX: usize = 100;
 /// An answer's first bytes as `trace.log` shows them.
 pub const CALLBACK_LOG_BYTES_MAX: usize = 200;
-/// Times that `Timer.preview` gives at once.
-pub const PREVIEW_MAX: usize = 1_000;
 /// Persistent one-shots that failed; beyond, the oldest is forgotten.
 pub const FAILED_TIMERS_MAX: usize = 10_000;
+/// After the workers' queue was full, callbacks are handed out again after that.
+pub const WORKERS_FULL_RETRY_MS: u64 = 10;
+/// Timers of the file that do not run are named in the log up to here, then counted.
+pub const BROKEN_TIMERS_LOGGED_MAX: usize = 20;

@@ -119,7 +119,9 @@ pub enum TimerMsg {
         /// Of the last record written.
         seq: u64,
     },
-    /// The disk did not take the records from `seq` on; they must be undone. No reply.
+    /// The disk did not take the records from `seq` on: all that were sent since, whether or not it has
+    /// seen them yet, must be undone in reverse. Those sent hereafter carry a `generation` one higher,
+    /// by which the disk tells them from those it still has to drop. No reply.
     Refused {
         /// Of the first record not written.
         seq: u64,
@@ -192,8 +194,11 @@ pub enum TimerKey {
 /// [`TimerMsg::Refused`].
 #[derive(Debug, PartialEq)]
 pub struct TimerRecord {
-    /// Counts up by one.
+    /// Counts up by one, also past refused ones: no number is used twice.
     pub seq: u64,
+    /// How many [`TimerMsg::Refused`] its sender had taken when it sent this; a record of an older
+    /// generation was undone by its sender, so the disk drops it without a reply.
+    pub generation: u32,
     /// What changed.
     pub change: TimerChange,
 }
@@ -297,7 +302,37 @@ pub enum ReactorMsg {
     JobDone(JobDone),
     /// The timer thread answers a call.
     TimerReply(Box<TimerReply>),
+    /// The timer thread's counters changed.
+    TimerCounters(Box<TimerCounters>),
 }
+
+/// What `stat` shows of the timers: counters and gauges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TimerCounters {
+    /// Timers that wait for their time, one-shots and others.
+    pub pending: usize,
+    /// Callbacks handed out, retries included.
+    pub fired: u64,
+    /// Runs that failed for good.
+    pub failed: u64,
+    /// Callbacks made again after a failure.
+    pub retried: u64,
+    /// Occurrences left out: overlap, or a full queue.
+    pub skipped: u64,
+    /// First tries by lateness, from due to handed out; see [`LATENESS_MS`].
+    pub lateness: [u64; LATENESS_MS.len() + 1],
+    /// Callbacks that wait for a slot.
+    pub queue_depth: usize,
+    /// Callbacks that are with a worker.
+    pub busy_workers: usize,
+    /// Periodic timers, disabled ones too.
+    pub periodic: usize,
+    /// Records that the disk refused.
+    pub refused: u64,
+}
+
+/// Upper bounds of the lateness histogram's classes, ms; one more class is for what is beyond.
+pub const LATENESS_MS: [u64; 11] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000];
 
 /// The answer to a [`TimerCall`].
 #[derive(Debug)]
@@ -315,6 +350,25 @@ impl Job {
             Job::File(job) => Some(job.reply_to),
             Job::Callback(_) => None,
             Job::Settings { reply_to } => *reply_to,
+        }
+    }
+}
+
+impl Job {
+    /// The reply where a worker failed to make one.
+    pub fn failed(&self) -> JobDone {
+        match self {
+            Job::Callback(callback) => JobDone::Callback(Box::new(CallbackDone {
+                timer: callback.timer,
+                version: callback.version,
+                host: callback.request.host.clone(),
+                timed_out: false,
+                outcome: Err("a worker failed: see the server's log".into()),
+                took_ms: 0,
+            })),
+            _ => JobDone::Failed {
+                reply_to: self.reply_to(),
+            },
         }
     }
 }
