@@ -186,3 +186,59 @@ pub const MERGE_SLICE_BYTES: usize = 1 << 20;
 pub const JOURNAL_BUFFER_BYTES_MAX: usize = 1 << 20;
 /// Ids that one warning about a file of timers names.
 pub const WARNED_IDS_MAX: usize = 10;
+/// A one-shot's fields; larger ones have a block of their own, smaller ones share one with their neighbours.
+pub const ONE_SHOT_SHARED_BYTES_MAX: usize = 4 << 10;
+/// The fields of all one-shots together. Beyond: error 4.
+pub const ONE_SHOTS_BYTES_MAX: usize = 4 << 30;
+/// Periodic timers and persistent one-shots, each with its plan and its last runs. Beyond: error 4.
+pub const KEPT_TIMERS_MAX: usize = 1_000_000;
+/// Timers that a turn of the timer thread lets come due; the rest is for the next turn.
+pub const DUE_PER_TURN: usize = 1_000;
+/// The wall clock is looked at this often while crontab lines wait for it.
+pub const CLOCK_CHECK_MS: u64 = 30_000;
+/// A larger step of the wall clock is taken as the new time: nothing is made up for or held back.
+pub const CLOCK_STEP_MS_MAX: u64 = 3 * 3_600_000;
+/// A smaller step is the clocks' drift and what a turn takes, not a step.
+pub const CLOCK_STEP_MS_MIN: u64 = 2_000;
+/// Least time between runs of an interval (contract 5: "min wait time>100ms").
+pub const INTERVAL_MS_MIN: u64 = 100;
+/// Callbacks to one host at once.
+pub const HOST_CALLBACKS_MAX: usize = 24;
+/// The same once a call to it timed out, until one succeeds.
+pub const SLOW_HOST_CALLBACKS_MAX: usize = 4;
+/// Callbacks that wait for a slot: the start of 100,000 intervals at one host must fit, and one host gets at most half.
+pub const DISPATCH_QUEUE_MAX: usize = 262_144;
+/// Waiting callbacks whose request is kept; the others' are made again when their turn comes.
+pub const DISPATCH_BUILT_MAX: usize = 4_096;
+/// Idle hosts that are remembered as slow.
+pub const SLOW_HOSTS_MAX: usize = 1_024;
+/// A one-shot that found the dispatch queue full comes due again after that.
+pub const DISPATCH_RETRY_MS: u64 = 5_000;
+/// A callback without an end this long after its time ran out is lost: its worker died.
+pub const CALLBACK_LOST_MS: u64 = 60_000;
+/// A record of ours that the disk refused is tried again after that.
+pub const FINISH_RETRY_MS: u64 = 5_000;
+/// Time for one callback that a timer may ask for.
+pub const CALLBACK_TIMEOUT_MS_MAX: u64 = 3_600_000;
+/// Retries that a timer may ask for.
+pub const RETRIES_MAX: u64 = 1_000;
+/// Longest wait before a retry (issue 3: at most an hour).
+pub const RETRY_WAIT_MS_MAX: u64 = 3_600_000;
+/// Wait before the first retry, where the timer names none.
+pub const RETRY_WAIT_MS: u64 = 1_000;
+/// How far a timer's runs may be spread.
+pub const SPLAY_MS_MAX: u64 = 86_400_000;
+/// A wait beyond ten years is taken for ten years.
+pub const WAIT_MS_MAX: u64 = 3_650 * 86_400_000;
+/// Runs that `Timer.log` shows.
+pub const TIMER_LOG_RUNS_MAX: usize = 10;
+/// An answer's first bytes as `Timer.log` shows them.
+pub const TIMER_LOG_TEXT_BYTES_MAX: usize = 100;
+/// An answer's first bytes as `trace.log` shows them.
+pub const CALLBACK_LOG_BYTES_MAX: usize = 200;
+/// Persistent one-shots that failed; beyond, the oldest is forgotten.
+pub const FAILED_TIMERS_MAX: usize = 10_000;
+/// After the workers' queue was full, callbacks are handed out again after that.
+pub const WORKERS_FULL_RETRY_MS: u64 = 10;
+/// Timers of the file that do not run are named in the log up to here, then counted.
+pub const BROKEN_TIMERS_LOGGED_MAX: usize = 20;

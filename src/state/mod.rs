@@ -7,6 +7,7 @@ pub mod calls;
 pub mod connection;
 pub mod cron;
 pub mod delivery;
+pub mod dispatch;
 pub mod http;
 pub mod hub;
 pub mod names;

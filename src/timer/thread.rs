@@ -90,7 +90,7 @@ impl TimerThread {
                     Err(_) => break,
                 }
             }
-            self.is_untold = self.timers.counters() != self.told;
+            self.is_untold = *self.timers.counters() != self.told;
             if self.is_untold && now.mono_ms >= self.told_ms + TIMER_COUNTERS_MS {
                 self.tell_counters(now.mono_ms);
             }
@@ -195,7 +195,7 @@ impl TimerThread {
     }
 
     fn tell_counters(&mut self, now_ms: u64) {
-        self.told = self.timers.counters();
+        self.told = self.timers.counters().clone();
         self.told_ms = now_ms;
         self.is_untold = false;
         let counters = Box::new(self.told.clone());

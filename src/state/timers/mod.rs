@@ -1,54 +1,42 @@
-//! Placeholder of the timers' decisions.
-#![allow(missing_docs)]
-use crate::call::answer::Answer;
-use crate::ids::*;
-use crate::message::*;
-use crate::settings::Settings;
-use jiff::tz::TimeZone;
-#[derive(Debug)]
-pub struct TimersSetup {
-    pub settings: Settings,
-    pub stored: StoredTimers,
-    pub zone: TimeZone,
-    pub now: Now,
-    pub zones: fn(&str) -> Option<TimeZone>,
-    pub seed: u64,
-}
-#[derive(Debug)]
-pub struct Timers(TimerCounters);
-#[derive(Debug)]
-pub enum TimersInput {
-    Call(Box<TimerCall>),
-    CallbackDone(Box<CallbackDone>),
-    CallbackRefused(Box<Callback>),
-    Committed { seq: u64 },
-    Refused { seq: u64, reason: Box<str> },
-    Settings(Box<Settings>),
-    Stop,
-}
-#[derive(Debug)]
-pub enum TimersOutput {
-    Reply { to: ConnId, answer: Answer },
-    Record(TimerRecord),
-    Callback(Box<Callback>),
-    Log(LogLine),
-}
-impl Timers {
-    pub fn new(_: TimersSetup) -> Self {
-        Timers(TimerCounters::default())
-    }
-    pub fn begin_turn(&mut self, _: Now) {}
-    pub fn handle(&mut self, _: TimersInput) {}
-    pub fn poll_output(&mut self) -> Option<TimersOutput> {
-        None
-    }
-    pub fn poll_timeout(&self) -> Option<u64> {
-        None
-    }
-    pub fn is_stopped(&self) -> bool {
-        true
-    }
-    pub fn counters(&self) -> TimerCounters {
-        self.0.clone()
-    }
-}
+//! All timers, without I/O: [`Timers::handle`] takes what happened, [`Timers::poll_output`] gives what to do,
+//! [`Timers::poll_timeout`] says when to come back. Time is an argument, so a test runs years of it.
+//!
+//! ```text
+//! TimerCall ──► calls ──► changes ──► Record ──► (disk) ──► Committed ──► schedule, Reply
+//!                                                                            │ due
+//! poll_output() ◄── Callback ◄── state::dispatch (slots per host) ◄── runs ◄─┘
+//! CallbackDone ──► runs ──► trace.log, retry, Timer.log
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`machine`] | `Timers`: turns, inputs, outputs |
+//! | [`calls`] | what each call does and answers |
+//! | [`changes`] | records, undo, commit |
+//! | [`schedule`] | when a timer is due; steps of the wall clock |
+//! | [`runs`] | from due to answered: overlap, queue, retry, log lines |
+//! | [`rows`] | `Timer.query`, `get`, `log`, `failed`, `preview` |
+//! | [`fields`] | what the fields of a timer mean |
+//! | [`book`] | periodic timers and persistent one-shots |
+//! | [`texts`] | the other one-shots, as text |
+//! | [`sign`] | signatures of callbacks |
+//!
+//! A change is visible at once, but a timer runs, and its call is answered, only when the change is on disk.
+
+pub mod book;
+pub mod calls;
+pub mod changes;
+pub mod fields;
+pub mod machine;
+pub mod rows;
+pub mod runs;
+pub mod schedule;
+pub mod sign;
+pub mod texts;
+
+pub use machine::{Timers, TimersInput, TimersOutput, TimersSetup};
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
