@@ -150,3 +150,17 @@ pub const TIMERS_PENDING_MAX: u32 = 20_000_000;
 pub const CRON_HORIZON_S_MAX: i64 = 9 * 366 * 86_400;
 /// Characters of a refused crontab line that its error repeats.
 pub const CRON_ERROR_CHARS_MAX: usize = 40;
+/// A URL to be called, its path and query as they are sent. Beyond: error 1.
+pub const URL_BYTES_MAX: usize = 8 << 10;
+/// A host's name (RFC 1035, 2.3.4, as text). Beyond: error 1.
+pub const HOST_BYTES_MAX: usize = 253;
+/// A method. Beyond: error 1.
+pub const METHOD_BYTES_MAX: usize = 32;
+/// Headers given with a URL. Beyond: error 1.
+pub const CALLBACK_HEADERS_MAX: usize = 64;
+/// One of those; it must fit the buffer it is written from. Beyond: error 1.
+pub const CALLBACK_HEADER_BYTES_MAX: usize = 8 << 10;
+/// All of those together. Beyond: error 1.
+pub const CALLBACK_HEADERS_BYTES_MAX: usize = 32 << 10;
+/// A body to be sent; as a form, data is several times as long. Beyond: error 1.
+pub const CALLBACK_BODY_BYTES_MAX: usize = 16 << 20;
