@@ -242,3 +242,17 @@ pub const FAILED_TIMERS_MAX: usize = 10_000;
 pub const WORKERS_FULL_RETRY_MS: u64 = 10;
 /// Timers of the file that do not run are named in the log up to here, then counted.
 pub const BROKEN_TIMERS_LOGGED_MAX: usize = 20;
+/// A URL to be called, its path and query as they are sent. Beyond: error 1.
+pub const URL_BYTES_MAX: usize = 8 << 10;
+/// A host's name (RFC 1035, 2.3.4, as text). Beyond: error 1.
+pub const HOST_BYTES_MAX: usize = 253;
+/// A method. Beyond: error 1.
+pub const METHOD_BYTES_MAX: usize = 32;
+/// Headers given with a URL. Beyond: error 1.
+pub const CALLBACK_HEADERS_MAX: usize = 64;
+/// One of those; it must fit the buffer it is written from. Beyond: error 1.
+pub const CALLBACK_HEADER_BYTES_MAX: usize = 8 << 10;
+/// All of those together. Beyond: error 1.
+pub const CALLBACK_HEADERS_BYTES_MAX: usize = 32 << 10;
+/// A body to be sent; as a form, data is several times as long. Beyond: error 1.
+pub const CALLBACK_BODY_BYTES_MAX: usize = 16 << 20;

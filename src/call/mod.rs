@@ -2,6 +2,7 @@
 //! what a call does is decided in [`crate::state`].
 
 pub mod answer;
+pub mod callback;
 pub mod error;
 pub mod expression;
 pub mod name;
