@@ -93,7 +93,13 @@ impl<F: Files> Keeper<F> {
                         self.merge_at = Some(quiet_end(now));
                     }
                 }
-                Err(reason) => refused = Some((first, reason)),
+                Err(reason) => {
+                    refused = Some((first, reason));
+                    // What could not be cut off would be read at the next start, were it not written anew.
+                    if self.store.is_behind() {
+                        self.merge_at.get_or_insert(quiet_end(now));
+                    }
+                }
             }
         } else if self.unfit.is_none() {
             return None;

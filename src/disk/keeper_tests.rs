@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 use jiff::tz::TimeZone;
 
-use super::fake_files::{ALL, FakeFiles, WRITES};
+use super::fake_files::{ALL, CUTS, FakeFiles, SYNCS, WRITES};
 use super::files::Files;
 use super::keeper::Keeper;
 use super::store::{FILE, JOURNAL};
@@ -81,8 +81,9 @@ impl Rig {
     fn pass(&mut self, ms: u64) -> Option<String> {
         self.now += Duration::from_millis(ms);
         let line = self.keeper.handle_time(self.now, 1_000);
-        if self.keeper.poll_timeout().is_none()
-            && let Ok(merged) = self.keeper.merged().recv_timeout(Duration::from_secs(10))
+        // What never brings anything has no room for it.
+        if self.keeper.merged().capacity() == Some(1)
+            && let Ok(merged) = self.keeper.merged().recv_timeout(LONG)
         {
             return self.keeper.handle_merged(Some(merged), self.now);
         }
@@ -138,6 +139,21 @@ fn what_was_sent_before_a_refusal_was_seen_is_dropped() {
     assert!(rig.commit().is_some(), "and that it is over");
     rig.check_replies(&["committed 6"]);
     assert_eq!(rig.ids(), [1, 6]);
+}
+
+#[test]
+fn a_refused_record_that_could_not_be_cut_off_is_gone_soon_after() {
+    let mut rig = Rig::new();
+    rig.record(1, 0, put(1));
+    rig.commit();
+    assert_eq!(rig.pass(MERGE_QUIET_MS), None);
+    rig.files.refuse_after(0, SYNCS | CUTS);
+    rig.record(2, 0, put(2));
+    rig.commit();
+    rig.check_replies(&["committed 1", "refused 2"]);
+    rig.files.heal();
+    assert_eq!(rig.pass(MERGE_QUIET_MS), None);
+    assert_eq!(rig.ids(), [1]);
 }
 
 #[test]
