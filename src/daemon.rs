@@ -41,7 +41,9 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     let work = Work {
         static_dir: startup.static_dir.clone(),
         settings_file: startup.config_file.clone(),
+        ..Work::default()
     };
+    work.set_callback_settings(&startup.settings);
     let mut pool = None;
     let reactor = Reactor::new(listeners, clock, |mailbox| {
         let workers = std::sync::Arc::new(WorkerPool::new(

@@ -1,25 +1,40 @@
 //! Which function does which job.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::message::{Job, JobDone, SettingsDone};
-use crate::settings::FileValues;
+use crate::settings::{FileValues, Settings};
+use crate::worker::callback::Callbacks;
 use crate::worker::{settings, static_file};
 
-/// What workers need to know; all of it fixed at start.
+/// What workers need to know. Clones share the callbacks, and with them their settings.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
     /// The folder of static files, if there was one at start.
     pub static_dir: Option<PathBuf>,
     /// The settings file, if there is one.
     pub settings_file: Option<PathBuf>,
+    /// What calls URLs.
+    pub callbacks: Arc<Callbacks>,
 }
 
 impl Work {
+    /// The settings that callbacks obey from now on: `callback_insecure`, `callback_allow` and
+    /// `callback_deny`. For the start and after every change.
+    pub fn set_callback_settings(&self, settings: &Settings) {
+        self.callbacks.set(settings.into());
+    }
+
+    /// Cuts the callbacks that run; each still gets its reply, and so do later ones. For the end.
+    pub fn interrupt_callbacks(&self) {
+        self.callbacks.interrupt();
+    }
+
     /// Does a job; may block.
     pub fn run(&self, job: Job) -> JobDone {
         match job {
-            Job::Callback(_) => todo!(),
+            Job::Callback(callback) => JobDone::Callback(Box::new(self.callbacks.run(*callback))),
             Job::File(job) => JobDone::File(Box::new(static_file::answer(
                 self.static_dir.as_deref(),
                 *job,
