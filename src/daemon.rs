@@ -47,7 +47,14 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     }
     let mut threads = None;
     let reactor = Reactor::new(listeners, clock, |mailbox| {
-        let workers = worker_pool(&startup, mailbox.clone(), timers.clone());
+        let work = Work {
+            static_dir: startup.static_dir.clone(),
+            settings_file: startup.config_file.clone(),
+            ..Work::default()
+        };
+        work.set_callback_settings(&startup.settings);
+        let workers_max = startup.settings.workers;
+        let workers = worker_pool(workers_max, work.clone(), mailbox.clone(), timers.clone());
         let state = Timers::new(TimersSetup {
             settings: startup.settings.clone(),
             zone: zone.clone(),
@@ -58,8 +65,14 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         });
         let ports = timer_ports(mailbox, workers.clone(), disk.timers, disk.sender.clone());
         let timer_thread = TimerThread::spawn(state, inbox, ports, clock)?;
-        let ports = reactor_ports(workers.clone(), timers.clone(), disk.sender.clone());
+        let ports = reactor_ports(
+            work.clone(),
+            workers.clone(),
+            timers.clone(),
+            disk.sender.clone(),
+        );
         threads = Some(Threads {
+            work,
             workers,
             timers,
             timer_thread,
@@ -94,6 +107,7 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
 
 /// The threads that serve the reactor, but for the disk thread, which ends last.
 struct Threads {
+    work: Work,
     workers: WorkerPool,
     timers: TimerSender,
     timer_thread: JoinHandle<()>,
@@ -105,6 +119,7 @@ impl Threads {
         self.timers.send(TimerMsg::Stop);
         // It ends when the callbacks that are out have ended, or after a limit of its own.
         let _ = self.timer_thread.join();
+        self.work.interrupt_callbacks();
         self.workers.close(Duration::from_millis(LOG_STOP_MS));
     }
 }
@@ -144,13 +159,14 @@ fn spawn_disk(
 }
 
 /// Workers, none started yet. What became of a callback concerns the timer thread, all else the reactor.
-fn worker_pool(startup: &Startup, mailbox: Mailbox, timers: TimerSender) -> WorkerPool {
-    let work = Work {
-        static_dir: startup.static_dir.clone(),
-        settings_file: startup.config_file.clone(),
-    };
+fn worker_pool(
+    workers_max: usize,
+    work: Work,
+    mailbox: Mailbox,
+    timers: TimerSender,
+) -> WorkerPool {
     WorkerPool::new(
-        startup.settings.workers,
+        workers_max,
         move |job| work.run(job),
         move |done| match done {
             JobDone::Callback(done) => timers.send(TimerMsg::CallbackDone(done)),
@@ -175,7 +191,12 @@ fn timer_ports(
 }
 
 /// The reactor's ways out.
-fn reactor_ports(workers: WorkerPool, timers: TimerSender, log: LogSender) -> reactor::Ports {
+fn reactor_ports(
+    work: Work,
+    workers: WorkerPool,
+    timers: TimerSender,
+    log: LogSender,
+) -> reactor::Ports {
     let (submitter, callers, logs) = (workers.clone(), timers.clone(), log.clone());
     reactor::Ports {
         submit: Box::new(move |job| submitter.submit(job)),
@@ -184,6 +205,7 @@ fn reactor_ports(workers: WorkerPool, timers: TimerSender, log: LogSender) -> re
         ask_timers: Box::new(move |call| callers.try_call(call)),
         tell_settings: Box::new(move |settings| {
             workers.set_workers_max(settings.workers);
+            work.set_callback_settings(&settings);
             timers.try_settings(settings)
         }),
     }

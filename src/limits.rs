@@ -218,8 +218,6 @@ pub const DISPATCH_RETRY_MS: u64 = 5_000;
 pub const CALLBACK_LOST_MS: u64 = 60_000;
 /// A record of ours that the disk refused is tried again after that.
 pub const FINISH_RETRY_MS: u64 = 5_000;
-/// Time for one callback that a timer may ask for.
-pub const CALLBACK_TIMEOUT_MS_MAX: u64 = 3_600_000;
 /// Retries that a timer may ask for.
 pub const RETRIES_MAX: u64 = 1_000;
 /// Longest wait before a retry (issue 3: at most an hour).
@@ -256,3 +254,28 @@ pub const CALLBACK_HEADER_BYTES_MAX: usize = 8 << 10;
 pub const CALLBACK_HEADERS_BYTES_MAX: usize = 32 << 10;
 /// A body to be sent; as a form, data is several times as long. Beyond: error 1.
 pub const CALLBACK_BODY_BYTES_MAX: usize = 16 << 20;
+/// What a connection to a called host buffers, each way: twice as long as the longest line of a head.
+pub const CALLBACK_BUFFER_BYTES: usize = 16 << 10;
+/// An answer to a called URL; beyond, it counts as read and its connection is closed.
+pub const CALLBACK_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// What is kept of that answer, for logs.
+pub const CALLBACK_ANSWER_KEPT_BYTES_MAX: usize = 200;
+/// Time for a call of a URL, whatever was asked.
+pub const CALLBACK_TIMEOUT_MS_MAX: u64 = 86_400_000;
+/// Redirects followed in one call. Beyond: it failed.
+pub const CALLBACK_REDIRECTS_MAX: usize = 5;
+/// Calls at once to one host; as many connections to it are kept.
+pub const CALLBACKS_PER_HOST_MAX: usize = 24;
+/// Idle connections kept, all hosts together: they count among [`RESERVED_FILES`].
+pub const CALLBACK_IDLE_CONNECTIONS_MAX: usize = 64;
+/// How long an idle connection is used again: below the 5 s after which many servers close theirs, for a POST
+/// on one that is just being closed is lost.
+pub const CALLBACK_IDLE_MS_MAX: u64 = 4_000;
+/// Names of hosts whose addresses are known.
+pub const RESOLVED_NAMES_MAX: usize = 1_024;
+/// How long the addresses of a name are taken for right.
+pub const RESOLVED_MS_MAX: u64 = 10_000;
+/// How long a name that was not found is not asked for again.
+pub const UNRESOLVED_MS_MAX: u64 = 1_000;
+/// A worker's stack: what TLS needs in a build without optimisation, doubled.
+pub const WORKER_STACK_BYTES: usize = 256 << 10;

@@ -146,6 +146,12 @@ settings! {
         "Seconds for a call of a URL.";
     timer_overlap: Overlap, "timer_overlap" = "allow", Rule::Words(&["allow", "skip", "queue"]), "skip", RunTime,
         "What a timer does that comes due while its last run is still under way, where it has no `overlap` of its own.";
+    callback_insecure: bool, "callback_insecure" = "false", Rule::Bool, "true", RunTime,
+        "Whether calls of https URLs take any certificate, self-signed ones too.";
+    callback_allow: Vec<IpNet>, "callback_allow" = "", Rule::Networks, "203.0.113.0/24", Reload,
+        "Addresses and networks that URLs may be called at; all by default.";
+    callback_deny: Vec<IpNet>, "callback_deny" = "", Rule::Networks, "169.254.0.0/16", Reload,
+        "Addresses and networks that no URL is called at, even where callback_allow names them.";
     html_escape: bool, "htmlEscape" = "true", Rule::Bool, "false", RunTime,
         "Whether < and > in parameters of HTTP calls are escaped.";
     log_ws: bool, "jdserver_log_ws" = "false", Rule::Bool, "true", RunTime,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::limits::{JOBS_MAX, WORKER_IDLE_MS};
+use crate::limits::{JOBS_MAX, WORKER_IDLE_MS, WORKER_STACK_BYTES};
 use crate::message::{Job, JobDone};
 
 type Run = dyn Fn(Job) -> JobDone + Send + Sync;
@@ -101,6 +101,7 @@ impl WorkerPool {
         let shared = Arc::clone(&self.shared);
         std::thread::Builder::new()
             .name("worker".to_owned())
+            .stack_size(WORKER_STACK_BYTES)
             .spawn(move || shared.work())
             .is_ok()
     }

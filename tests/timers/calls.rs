@@ -152,12 +152,7 @@ fn a_set_that_fails_changes_nothing() {
 #[test]
 fn only_http_and_https() {
     let server = Server::start();
-    for url in [
-        "ftp://h/",
-        "file:///etc/passwd",
-        "gopher://h/",
-        "javascript:1",
-    ] {
+    for url in ["ftp://h/", "file:///etc/passwd", "gopher://h/"] {
         let answer = call(&server, "/setTimeout", json!({"url": url, "wait": 60_000}));
         assert_eq!(answer[0], 1, "{url}: {answer}");
     }
