@@ -139,14 +139,10 @@ impl Rig {
             reply_to: to,
             request,
         })));
-        while self.timers.poll_timeout() == Some(self.now.mono_ms) && self.reply_to(to).is_null() {
-            let before = self.trace.len() + self.out.len();
-            self.turn();
-            if before == self.trace.len() + self.out.len() && !self.reply_to(to).is_null() {
-                break;
-            }
-            if self.reply_to(to).is_null() && self.out.len() + self.trace.len() == before {
-                break;
+        // A long answer takes some turns, one that waits for the disk none.
+        for _ in 0..20 {
+            if !self.timers.listings.is_empty() {
+                self.turn();
             }
         }
         self.reply_to(to)
@@ -475,8 +471,8 @@ fn crontab_with_wait_looks() {
     rig.step_clock(-300);
     rig.advance(290_000);
     assert!(rig.fired().is_empty());
-    rig.advance(3_400_000);
-    assert_eq!(times(&rig.fired()).len(), 5);
+    rig.advance(3_500_000);
+    assert_eq!(times(&rig.fired()).len(), 6);
 }
 
 #[test]
@@ -493,12 +489,12 @@ fn steps_of_the_wall_clock() {
     rig.advance(1_000);
     assert_eq!(rig.fired(), [("wild".to_owned(), 1_200)]);
     // Forward over both, noticed within 30 s.
-    rig.step_clock(3_000);
+    rig.step_clock(3_100);
     rig.advance(30_000);
     let fired = rig.fired();
     assert_eq!(fired.len(), 1, "{fired:?}");
     assert_eq!(fired[0].0, "fixed");
-    assert!(fired[0].1 <= 4_230);
+    assert!(fired[0].1 <= 4_330);
     rig.advance(600_000);
     assert_eq!(rig.fired(), [("wild".to_owned(), 4_800)]);
     // A large step is the new time.
@@ -607,7 +603,7 @@ fn overlap() {
 #[test]
 fn retries() {
     let mut rig = Rig::new();
-    rig.set(json!({"url": "h/r", "retry": 2, "retryWait": 1_000, "sign": "whsec_AAEC"}));
+    rig.set(json!({"url": "h/r", "retry": 2, "retryWait": 4_000, "sign": "whsec_AAEC"}));
     let header = |callback: &Callback, name: &str| {
         let found = callback
             .request
@@ -618,9 +614,9 @@ fn retries() {
     };
     let first = rig.out[0].1.clone();
     rig.end(Ok((503, "busy")));
-    rig.advance(499);
+    rig.advance(1_999);
     assert!(rig.out.is_empty());
-    rig.advance(501);
+    rig.advance(2_001);
     let second = rig.out[0].1.clone();
     assert_eq!(header(&first, "webhook-id"), header(&second, "webhook-id"));
     assert_ne!(
@@ -628,9 +624,9 @@ fn retries() {
         header(&second, "webhook-signature")
     );
     rig.end(Err("refused"));
-    rig.advance(999);
+    rig.advance(3_999);
     assert!(rig.out.is_empty());
-    rig.advance(1_001);
+    rig.advance(4_001);
     rig.end(Ok((404, "no\nsuch")));
     rig.advance(100_000_000);
     assert!(rig.out.is_empty());
@@ -853,7 +849,7 @@ fn a_slow_host_delays_no_other() {
     assert!(rig.out.len() > 20, "it is well again");
     assert_eq!(
         rig.timers.counters().queue_depth,
-        76 - 4 - rig.out.len() + 4 - 1 + 1
+        76 - 4 - rig.out.len() + 4
     );
 }
 
