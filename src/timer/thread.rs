@@ -86,7 +86,10 @@ impl TimerThread {
             // What is due is looked at again before more than a turn's share is taken.
             for _ in 0..TIMER_MESSAGES_PER_TURN {
                 match self.inbox.try_recv() {
-                    Ok(message) => self.handle(message, now.mono_ms),
+                    Ok(message) => {
+                        self.timers.set_now(self.clock.now());
+                        self.handle(message, now.mono_ms);
+                    }
                     Err(_) => break,
                 }
             }

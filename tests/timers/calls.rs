@@ -116,7 +116,7 @@ fn rows_keep_the_fields_as_given_with_id_behind_them() {
         "POST",
         "/setTimeout",
         "Content-Type: application/x-www-form-urlencoded\r\n",
-        "wait=5&url=http://h/&cron=9+0+*+*+*&code=a-b-c&x=<y>&data[c]=3",
+        "wait=60000&url=http://h/&cron=9+0+*+*+*&code=a-b-c&x=<y>&data[c]=3",
     );
     let id: i64 = first.text()[3..]
         .trim_end_matches("]\n")
@@ -124,7 +124,7 @@ fn rows_keep_the_fields_as_given_with_id_behind_them() {
         .expect("an id");
     let rows = ask(&server, "GET", "/Timer.query?_raw=1", "", "").text();
     let head = format!(
-        "[{{\"wait\":\"5\",\"url\":\"http://h/\",\"cron\":\"9 0 * * *\",\"code\":\"a-b-c\",\"x\":\"<y>\",\
+        "[{{\"wait\":\"60000\",\"url\":\"http://h/\",\"cron\":\"9 0 * * *\",\"code\":\"a-b-c\",\"x\":\"<y>\",\
          \"data\":{{\"c\":\"3\"}},\"id\":{id}"
     );
     assert!(rows.starts_with(&head), "{rows}");

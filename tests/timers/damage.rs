@@ -9,7 +9,7 @@ use crate::{call, data, set};
 
 #[test]
 fn a_broken_file_is_set_aside_and_never_overwritten() {
-    for broken in ["{\"nextId\":3,\"list\":[{", "", "[]", "\0\0\0"] {
+    for broken in ["{\"nextId\":3,\"list\":[{", "", "[1]", "\0\0\0"] {
         let server = Server::setup().file("timer.json", broken).start();
         server.line(|line| line.contains("timer.json.bad-"));
         assert_eq!(data(&server, "/Timer.query", Value::Null), json!([]));

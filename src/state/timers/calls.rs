@@ -71,7 +71,7 @@ impl Timers {
                 self.fire_one_shot(id, self.now.mono_ms, Some((fields, request)));
                 return Ok(Some(Data::Null));
             }
-            let due_ms = self.now.mono_ms + wait_ms + plan.splay_ms;
+            let due_ms = self.after_ms(wait_ms + plan.splay_ms);
             // Never full: looked at above.
             let _ = self.queue.add(id, due_ms);
             return Ok(Some(Data::Json(id.into())));
@@ -172,7 +172,7 @@ impl Timers {
             && has_new_time
             && self.queue.cancel(id)
         {
-            let due_ms = self.now.mono_ms + wait_ms + plan.splay_ms;
+            let due_ms = self.after_ms(wait_ms + plan.splay_ms);
             // One was just taken out.
             let _ = self.queue.add(id, due_ms);
         }

@@ -192,6 +192,16 @@ impl Timers {
         self.continue_listings();
     }
 
+    /// Tells the time of what comes next: within a turn it goes on, and a call that came late in it waits from then.
+    pub fn set_now(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// When `wait_ms` from now will have passed, for certain: the present is in whole ms and rounded down.
+    pub(super) fn after_ms(&self, wait_ms: u64) -> u64 {
+        self.now.mono_ms + wait_ms + 1
+    }
+
     /// Takes what happened, at the time of the turn.
     pub fn handle(&mut self, input: TimersInput) {
         match input {
