@@ -17,6 +17,8 @@ pub struct Kept {
     pub place: u64,
     /// Changes with its fields; a run of another version is stale.
     pub version: u32,
+    /// `app-obj-key`, as it was given.
+    pub code: Option<Box<str>>,
     /// Its fields as compact JSON, without `id` and without what is ours.
     pub json: Box<str>,
     /// What they mean, or why it does not run.
@@ -25,7 +27,9 @@ pub struct Kept {
     pub pending: Option<u64>,
     /// To be run when that is so (`Timer.run`).
     pub run_when_stored: bool,
-    /// Unix ms of a one-shot's time.
+    /// When a one-shot is due, monotonic ms.
+    pub due_ms: u64,
+    /// The same as Unix ms, which is all that a restart knows; as it was when it was set.
     pub due_unix_ms: i64,
     /// Occurrences that count for `maxRuns`.
     pub counted: u64,
@@ -118,11 +122,6 @@ impl Kept {
         fields.insert("id".to_owned(), self.id.into());
         json::to_text(&Value::Object(fields)).into()
     }
-
-    /// Its code, if it is valid.
-    pub fn code(&self) -> Option<&str> {
-        self.plan.as_ref().ok()?.code.as_deref()
-    }
 }
 
 /// All timers that are kept.
@@ -177,7 +176,7 @@ impl Book {
     pub fn insert(&mut self, kept: Box<Kept>) -> Option<Box<Kept>> {
         let before = self.remove(kept.id);
         self.places.insert(kept.place, kept.id);
-        if let Some(code) = kept.code() {
+        if let Some(code) = kept.code.as_deref() {
             // A file may hold a code twice: the first one has it.
             self.codes.entry(code.into()).or_insert(kept.id);
         }
@@ -191,7 +190,7 @@ impl Book {
     pub fn remove(&mut self, id: i64) -> Option<Box<Kept>> {
         let kept = self.timers.remove(&id)?;
         self.places.remove(&kept.place);
-        if let Some(code) = kept.code()
+        if let Some(code) = kept.code.as_deref()
             && self.codes.get(code) == Some(&id)
         {
             self.codes.remove(code);

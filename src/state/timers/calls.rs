@@ -60,14 +60,16 @@ impl Timers {
             if self.queue.len() >= crate::limits::TIMERS_PENDING_MAX as usize {
                 return Err(full());
             }
-            let text = json::to_text(&Value::Object(fields));
+            let fields = Value::Object(fields);
+            let text = json::to_text(&fields);
             if self.texts.bytes() + text.len() > ONE_SHOTS_BYTES_MAX {
                 return Err(full());
             }
             let id = self.new_one_shot_id();
             self.texts.insert(id, &text);
-            if wait_ms + plan.splay_ms == 0 {
-                let fields = serde_json::from_str(&text).unwrap_or_default();
+            if wait_ms + plan.splay_ms == 0
+                && let Value::Object(fields) = fields
+            {
                 self.fire_one_shot(id, self.now.mono_ms, Some((fields, request)));
                 return Ok(Some(Data::Null));
             }
@@ -141,10 +143,13 @@ impl Timers {
         {
             return Err(taken(code, other));
         }
-        let due_unix_ms = self.book.get(id).map(|kept| kept.due_unix_ms);
+        let due = self
+            .book
+            .get(id)
+            .map(|kept| (kept.due_ms, kept.due_unix_ms));
         let mut kept = self.new_kept(id, &fields, Ok(Box::new(plan)));
-        if !has_new_time && let Some(due_unix_ms) = due_unix_ms {
-            kept.due_unix_ms = due_unix_ms;
+        if !has_new_time && let Some(due) = due {
+            (kept.due_ms, kept.due_unix_ms) = due;
         }
         self.put_like(kept, Some((to, Ok(Data::Null))));
         Ok(None)
@@ -189,7 +194,7 @@ impl Timers {
         let Some(kept) = self.book.get(id) else {
             return Err(bad_timer(key));
         };
-        let due_unix_ms = kept.due_unix_ms;
+        let due = (kept.due_ms, kept.due_unix_ms);
         let mut plan = kept.plan.clone();
         let mut fields = kept.fields();
         fields.insert("disabled".to_owned(), (!is_enabled).into());
@@ -197,7 +202,7 @@ impl Timers {
             plan.disabled = !is_enabled;
         }
         let mut kept = self.new_kept(id, &fields, plan);
-        kept.due_unix_ms = due_unix_ms;
+        (kept.due_ms, kept.due_unix_ms) = due;
         self.put_like(kept, Some((to, Ok(Data::Null))));
         Ok(None)
     }
@@ -258,6 +263,7 @@ impl Timers {
         }
         let mut kept = self.new_kept(id, &fields, Ok(Box::new(plan)));
         // Its time has come already, and its messages keep their id.
+        kept.due_ms = self.now.mono_ms;
         kept.due_unix_ms = due.unwrap_or(self.now.unix_ms as i64);
         self.put(Box::new(kept), Some((to, Ok(Data::Null))));
         Ok(None)

@@ -125,7 +125,6 @@ impl Timers {
 
     pub(super) fn handle_refused(&mut self, seq: u64, reason: &str) {
         self.counters.refused += self.next_seq.saturating_sub(seq);
-        self.log(&format!("timers: the disk refused changes: {reason}"));
         let mut replies = Vec::new();
         while self.ops.back().is_some_and(|op| op.seq >= seq) {
             let Some(op) = self.ops.pop_back() else {

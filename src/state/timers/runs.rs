@@ -103,6 +103,9 @@ impl Timers {
 
     /// `Timer.run`: a run beside the schedule of a kept timer.
     pub(super) fn run_now(&mut self, id: i64) {
+        if self.book.get(id).is_none_or(|kept| kept.finished.is_some()) {
+            return;
+        }
         if id < 0 {
             // Its one run, only earlier.
             self.unschedule(id);
@@ -122,7 +125,7 @@ impl Timers {
             timer: id,
             version: kept.version,
             number: kept.history.runs,
-            code: plan.code.clone(),
+            code: kept.code.clone(),
             call: plan.call.clone(),
             failures: 0,
             due_ms: self.now.mono_ms - late_ms.min(self.now.mono_ms),
@@ -578,7 +581,7 @@ impl Timers {
     /// An occurrence that is left out.
     fn skip(&mut self, id: i64, reason: &str) {
         self.counters.skipped += 1;
-        let code = self.book.get(id).and_then(|kept| kept.code());
+        let code = self.book.get(id).and_then(|kept| kept.code.as_deref());
         let code = code.map_or(String::new(), |code| {
             format!(" {}", log_text(code, LOG_TEXT_BYTES_MAX))
         });

@@ -9,6 +9,7 @@
 
 use crate::ids::Now;
 use crate::limits::{BROKEN_TIMERS_LOGGED_MAX, CLOCK_STEP_MS_MAX, CLOCK_STEP_MS_MIN, DUE_PER_TURN};
+use crate::proto::json;
 use crate::state::cron::Cron;
 use crate::state::timers::book::{History, Kept, Suspended};
 use crate::state::timers::fields::{
@@ -23,8 +24,8 @@ impl Timers {
     /// Takes over what the disk held.
     pub(super) fn load(&mut self, stored: Vec<(i64, Box<str>)>, failed: Vec<(i64, Box<str>)>) {
         let mut broken = 0;
-        for (id, json) in stored {
-            let kept = self.loaded(id, &json);
+        for (id, text) in stored {
+            let kept = self.loaded(id, &text);
             if let Err(reason) = &kept.plan {
                 broken += 1;
                 if broken <= BROKEN_TIMERS_LOGGED_MAX {
@@ -46,8 +47,8 @@ impl Timers {
         }
     }
 
-    fn loaded(&mut self, id: i64, json: &str) -> Kept {
-        let mut fields: Fields = serde_json::from_str(json).unwrap_or_default();
+    fn loaded(&mut self, id: i64, text: &str) -> Kept {
+        let mut fields: Fields = serde_json::from_str(text).unwrap_or_default();
         let (due, counted, ran_to) = (
             fields::stored(&fields, STORED_DUE),
             fields::stored(&fields, STORED_RUNS),
@@ -63,7 +64,13 @@ impl Timers {
         });
         let plan = plan.map(Box::new).map_err(|error| error.detail.into());
         let mut kept = self.new_kept(id, &fields, plan);
-        kept.due_unix_ms = due.unwrap_or(self.now.unix_ms as i64);
+        if let Some(due) = due {
+            let longest_ms = kept.due_ms - self.now.mono_ms;
+            kept.due_unix_ms = due;
+            // A wall clock that was set back meanwhile does not make it wait longer than it ever would have.
+            let wait_ms = (due - self.now.unix_ms as i64).clamp(0, longest_ms as i64);
+            kept.due_ms = self.now.mono_ms + wait_ms as u64;
+        }
         kept.counted = counted.map_or(0, |runs| runs.max(0) as u64);
         kept.ran_to_s = ran_to.unwrap_or(kept.ran_to_s);
         kept
@@ -85,10 +92,12 @@ impl Timers {
             id,
             place: self.book.new_place(),
             version: self.last_version,
-            json: crate::proto::json::to_text(&fields.clone().into()).into(),
+            code: fields::text(fields, "code").map(|code| code.into()),
+            json: json::to_text(&fields.clone().into()).into(),
             plan,
             pending: None,
             run_when_stored: false,
+            due_ms: self.now.mono_ms + wait_ms,
             due_unix_ms: (self.now.unix_ms + wait_ms) as i64,
             counted: 0,
             ran_to_s: self.now_s(),
@@ -110,8 +119,14 @@ impl Timers {
         };
         kept.suspended = None;
         if std::mem::take(&mut kept.run_when_stored) {
-            return self.run_now(id);
+            self.run_now(id);
+            if id < 0 {
+                return;
+            }
         }
+        let Some(kept) = self.book.get_mut(id) else {
+            return;
+        };
         let Ok(plan) = &kept.plan else {
             return;
         };
@@ -123,11 +138,7 @@ impl Timers {
                 kept.anchor_ms = now.mono_ms + plan.splay_ms;
                 kept.anchor_ms
             }
-            Rhythm::Once(wait_ms) => {
-                // A wall clock that was set back meanwhile does not make it wait longer than it ever would have.
-                let wait_ms = (kept.due_unix_ms - now.unix_ms as i64).clamp(0, *wait_ms as i64);
-                now.mono_ms + wait_ms as u64 + plan.splay_ms
-            }
+            Rhythm::Once(_) => kept.due_ms.max(now.mono_ms) + plan.splay_ms,
             Rhythm::Line(_) => {
                 let missed = is_start && plan.misfire_once;
                 let after_s = if missed { kept.ran_to_s } else { now_s };
@@ -171,7 +182,6 @@ impl Timers {
     /// Lets what is due by either clock fire, up to a turn's share.
     pub(super) fn handle_due(&mut self) {
         for _ in 0..DUE_PER_TURN {
-            // Else what is due would be taken off its queue to find no room.
             let Some(due) = self.queue.pop_due(self.now.mono_ms) else {
                 break;
             };

@@ -721,15 +721,16 @@ fn a_done_one_shot_is_not_run_again_though_the_disk_refuses() {
 
 #[test]
 fn a_start_runs_intervals_and_makes_up_for_what_was_missed() {
-    let stored = StoredTimers {
-        next_id: 10,
-        timers: vec![
+    let stored =
+        StoredTimers {
+            next_id: 10,
+            timers: vec![
             (
                 3,
                 r#"{"url":"h/i","cron":1,"wait":"300","code":null,"useJson":"0","x":[1],"id":3}"#
                     .into(),
             ),
-            (4, r#"{"url":"h/bad","cron":"61 * * * *","id":4}"#.into()),
+            (4, r#"{"url":"h/bad","cron":"61 * * * *","code":"a-b-bad","id":4}"#.into()),
             (
                 5,
                 r#"{"url":"h/off","cron":1,"wait":300,"disabled":true,"id":5}"#.into(),
@@ -748,8 +749,8 @@ fn a_start_runs_intervals_and_makes_up_for_what_was_missed() {
                 r#"{"url":"h/max","cron":1,"wait":100,"maxRuns":5,"_runs":4,"id":8}"#.into(),
             ),
         ],
-        ..StoredTimers::default()
-    };
+            ..StoredTimers::default()
+        };
     let now = Now {
         mono_ms: 0,
         unix_ms: MIDNIGHT_MS,
@@ -974,4 +975,17 @@ fn one_shots_wait_for_room_in_the_queue() {
     }
     count += rig.end_all();
     assert_eq!(count, 300, "none is lost");
+}
+
+#[test]
+fn a_run_asked_for_before_its_timer_is_stored_waits_for_that() {
+    let mut rig = Rig::new();
+    rig.commits = false;
+    rig.set(json!({"url": "h/x", "cron": "5 0 * * *", "code": "a-b-c"}));
+    assert_eq!(rig.call(TimerRequest::Run(code("a-b-c"))), json!([0, null]));
+    assert!(rig.out.is_empty());
+    rig.handle(TimersInput::Committed { seq: 1 });
+    assert_eq!(rig.end_all(), 1);
+    rig.advance(300_000);
+    assert_eq!(rig.end_all(), 1, "beside its schedule");
 }
