@@ -106,17 +106,44 @@ impl Server {
     /// The most memory it ever held, bytes (`VmHWM`).
     #[track_caller]
     pub fn memory_peak(&self) -> usize {
+        self.status("VmHWM:")
+    }
+
+    #[track_caller]
+    fn status(&self, name: &str) -> usize {
         let path = format!("/proc/{}/status", self.child.id());
         let status = fs::read_to_string(path).expect("a running server");
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .expect("VmHWM");
+            .find_map(|line| line.strip_prefix(name))
+            .expect(name);
         line.trim()
             .trim_end_matches(" kB")
             .parse::<usize>()
             .expect("a number")
             << 10
+    }
+
+    /// The memory it holds, bytes (`VmRSS`).
+    #[track_caller]
+    pub fn memory(&self) -> usize {
+        self.status("VmRSS:")
+    }
+
+    /// The processor time it has used, its own and the system's on its behalf.
+    #[track_caller]
+    pub fn cpu(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(path).expect("a running server");
+        // Behind the name, which may hold anything, utime and stime are the 12th and 13th.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+        let ticks: u64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().expect("ticks"))
+            .sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// The first line of its output that `wanted` accepts, also when it comes later.
