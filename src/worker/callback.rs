@@ -287,3 +287,6 @@ fn text_of(bytes: &[u8], is_cut: bool) -> Box<str> {
     };
     String::from_utf8_lossy(whole).into()
 }
+
+#[cfg(test)]
+mod tests;

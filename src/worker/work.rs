@@ -53,6 +53,10 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SETTINGS_FILE_BYTES_MAX;
+    use crate::test_dir::TestDir;
+    use crate::worker::WorkerPool;
+    use crossbeam_channel::unbounded;
 
     #[test]
     fn without_a_file_a_reload_finds_nothing_to_say() {
@@ -60,5 +64,33 @@ mod tests {
             panic!("another kind of reply");
         };
         assert_eq!(done.outcome, Ok(FileValues::default()));
+    }
+
+    #[test]
+    fn the_deepest_settings_file_fits_a_workers_stack() {
+        let dir = TestDir::new("work-deep");
+        let path = dir.0.join("jdserver.toml");
+        let depth = SETTINGS_FILE_BYTES_MAX as usize - 10;
+        for deep in ["[", "{a=", "a."] {
+            std::fs::write(&path, format!("a = {}", deep.repeat(depth / deep.len())))
+                .expect("written");
+            let work = Work {
+                settings_file: Some(path.clone()),
+                ..Work::default()
+            };
+            let (replies, outcomes) = unbounded();
+            let pool = WorkerPool::new(
+                1,
+                move |job| work.run(job),
+                move |done| {
+                    let _ = replies.send(done);
+                },
+            );
+            assert!(pool.submit(Job::Settings { reply_to: None }).is_ok());
+            match outcomes.recv() {
+                Ok(JobDone::Settings(done)) => assert!(done.outcome.is_err(), "{deep}"),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }
