@@ -277,5 +277,6 @@ pub const RESOLVED_NAMES_MAX: usize = 1_024;
 pub const RESOLVED_MS_MAX: u64 = 10_000;
 /// How long a name that was not found is not asked for again.
 pub const UNRESOLVED_MS_MAX: u64 = 1_000;
-/// A worker's stack: what TLS needs in a build without optimisation, doubled.
-pub const WORKER_STACK_BYTES: usize = 256 << 10;
+/// A worker's stack: a settings file nested as deep as its parser goes needs more than half of it in a build without
+/// optimisation. Pages that are never touched cost nothing.
+pub const WORKER_STACK_BYTES: usize = 512 << 10;
