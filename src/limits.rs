@@ -183,7 +183,7 @@ pub const CALLBACK_LOST_MS: u64 = 60_000;
 /// A record of ours that the disk refused is tried again after that.
 pub const FINISH_RETRY_MS: u64 = 5_000;
 /// Time for one callback that a timer may ask for.
-pub const CALLBACK_TIMEOUT_MS_MAX: u64 = 3_600_000;
+pub const TIMER_TIMEOUT_MS_MAX: u64 = 3_600_000;
 /// Retries that a timer may ask for.
 pub const RETRIES_MAX: u64 = 1_000;
 /// Longest wait before a retry (issue 3: at most an hour).

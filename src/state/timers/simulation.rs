@@ -8,81 +8,17 @@ use serde_json::{Value, json};
 use crate::call::answer::Data;
 use crate::ids::{ConnId, Now};
 use crate::message::{
-    Callback, CallbackDone, StoredTimers, TimerCall, TimerChange, TimerKey, TimerRecord,
-    TimerRequest,
+    Callback, CallbackDone, StoredTimers, TimerCall, TimerKey, TimerRecord, TimerRequest,
 };
 use crate::state::timers::tests::{MIDNIGHT_MS, setup};
 use crate::state::timers::{Timers, TimersInput, TimersOutput};
 
+use disk::{Disk, Random};
+
+mod disk;
+
 /// Steps of one run.
 const STEPS: usize = 200;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    fn one_in(&mut self, bound: u64) -> bool {
-        self.below(bound) == 0
-    }
-}
-
-/// What the file would hold.
-#[derive(Clone, Default)]
-struct Disk {
-    list: Vec<(i64, Box<str>)>,
-    failed: BTreeMap<i64, Box<str>>,
-    next_id: i64,
-    next_one_shot_id: i64,
-}
-
-impl Disk {
-    fn apply(&mut self, change: TimerChange) {
-        match change {
-            TimerChange::Put { id, json } => {
-                self.next_id = self.next_id.max(id + 1);
-                self.next_one_shot_id = self.next_one_shot_id.min(id - 1);
-                self.failed.remove(&id);
-                match self.list.iter_mut().find(|(other, _)| *other == id) {
-                    Some(entry) => entry.1 = json,
-                    None => self.list.push((id, json)),
-                }
-            }
-            TimerChange::Del { id } => {
-                self.failed.remove(&id);
-                self.list.retain(|(other, _)| *other != id);
-            }
-            TimerChange::Clear => self.list.retain(|(id, _)| *id < 0),
-            TimerChange::Fail { id, json } => {
-                self.list.retain(|(other, _)| *other != id);
-                self.failed.insert(id, json);
-            }
-            TimerChange::Next { id, one_shot_id } => {
-                self.next_id = self.next_id.max(id);
-                self.next_one_shot_id = self.next_one_shot_id.min(one_shot_id);
-            }
-        }
-    }
-
-    fn stored(&self) -> StoredTimers {
-        StoredTimers {
-            next_id: self.next_id,
-            next_one_shot_id: self.next_one_shot_id,
-            timers: self.list.clone(),
-            failed: self
-                .failed
-                .iter()
-                .map(|(id, json)| (*id, json.clone()))
-                .collect(),
-        }
-    }
-}
 
 /// What a call asked for, until it is answered.
 enum Asked {
