@@ -25,6 +25,7 @@ enum Asked {
     /// The serial number in the URL, and what it is.
     Set(u64, Kind),
     Del(i64),
+    Change(i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,6 +121,7 @@ impl World {
         match self.random.below(20) {
             0..=3 => self.set(),
             4 => self.delete(),
+            18 => self.change(),
             5..=9 => self.work(),
             10..=13 => self.store(),
             14 if self.random.one_in(4) => self.step_clock(),
@@ -193,6 +195,22 @@ impl World {
         };
         known.is_doubtful = true;
         self.call(TimerRequest::Del(TimerKey::Id(id)), Asked::Del(id));
+    }
+
+    /// A change that begins a timer anew, or only touches it.
+    fn change(&mut self) {
+        let at = self.random.below(self.known.len() as u64 + 1) as usize;
+        let Some(&id) = self.known.keys().nth(at) else {
+            return;
+        };
+        let key = TimerKey::Id(id);
+        let request = if self.random.one_in(2) {
+            TimerRequest::Enable(key, true)
+        } else {
+            let fields = json!({"note": self.serials});
+            TimerRequest::Change(key, fields.as_object().cloned().expect("an object"))
+        };
+        self.call(request, Asked::Change(id));
     }
 
     /// A worker ends some callbacks, or dies with them.
@@ -348,6 +366,13 @@ impl World {
             }
             (Some(Asked::Del(id)), Some(_)) => {
                 self.known.remove(&id);
+            }
+            (Some(Asked::Change(id)), Some(_)) => {
+                if let Some(known) = self.known.get_mut(&id) {
+                    known.since_ms = self.now.mono_ms;
+                    known.since_unix_ms = self.now.unix_ms;
+                    known.ran = 0;
+                }
             }
             (Some(Asked::Del(id)), None) => {
                 // Refused by the disk, or it was over already.
