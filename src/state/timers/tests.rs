@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::answer::{self, Answer};
 use crate::ids::{ConnId, Now};
-use crate::limits::{CALLBACK_LOST_MS, DISPATCH_RETRY_MS};
+use crate::limits::{CALLBACK_LOST_MS, DISPATCH_RETRY_MS, DUE_PER_TURN};
 use crate::message::{
     Callback, CallbackDone, LogFile, StoredTimers, TimerCall, TimerChange, TimerKey, TimerRecord,
     TimerRequest,

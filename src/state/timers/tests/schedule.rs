@@ -235,7 +235,7 @@ fn many_intervals_start_in_turns() {
     };
     let mut rig = Rig::with(Now::default(), stored);
     assert_eq!(rig.out.len(), 32);
-    assert_eq!(rig.timers.counters().queue_depth, 1_000 - 32);
+    assert_eq!(rig.timers.counters().queue_depth, DUE_PER_TURN - 32);
     assert_eq!(rig.timers.poll_timeout(), Some(0));
     let mut count = 0;
     while !rig.out.is_empty() || rig.timers.counters().queue_depth > 0 {
