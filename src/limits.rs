@@ -192,8 +192,8 @@ pub const ONE_SHOT_SHARED_BYTES_MAX: usize = 4 << 10;
 pub const ONE_SHOTS_BYTES_MAX: usize = 4 << 30;
 /// Periodic timers and persistent one-shots, each with its plan and its last runs. Beyond: error 4.
 pub const KEPT_TIMERS_MAX: usize = 1_000_000;
-/// Timers that a turn of the timer thread lets come due; the rest is for the next turn.
-pub const DUE_PER_TURN: usize = 1_000;
+/// Timers that a turn of the timer thread lets come due, by each clock: a few ms of work; calls come in between.
+pub const DUE_PER_TURN: usize = 250;
 /// The wall clock is looked at this often while crontab lines wait for it.
 pub const CLOCK_CHECK_MS: u64 = 30_000;
 /// A larger step of the wall clock is taken as the new time: nothing is made up for or held back.
@@ -218,6 +218,8 @@ pub const DISPATCH_RETRY_MS: u64 = 5_000;
 pub const CALLBACK_LOST_MS: u64 = 60_000;
 /// A record of ours that the disk refused is tried again after that.
 pub const FINISH_RETRY_MS: u64 = 5_000;
+/// Time for one callback that a timer may ask for.
+pub const TIMER_TIMEOUT_MS_MAX: u64 = 3_600_000;
 /// Retries that a timer may ask for.
 pub const RETRIES_MAX: u64 = 1_000;
 /// Longest wait before a retry (issue 3: at most an hour).

@@ -14,7 +14,8 @@
 //! | [`calls`] | what each call does and answers |
 //! | [`changes`] | records, undo, commit |
 //! | [`schedule`] | when a timer is due; steps of the wall clock |
-//! | [`runs`] | from due to answered: overlap, queue, retry, log lines |
+//! | [`runs`] | from due to answered: overlap, retries, log lines |
+//! | [`sending`] | how a callback goes out |
 //! | [`rows`] | `Timer.query`, `get`, `log`, `failed`, `preview` |
 //! | [`fields`] | what the fields of a timer mean |
 //! | [`book`] | periodic timers and persistent one-shots |
@@ -31,6 +32,7 @@ pub mod machine;
 pub mod rows;
 pub mod runs;
 pub mod schedule;
+pub mod sending;
 pub mod sign;
 pub mod texts;
 

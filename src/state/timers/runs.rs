@@ -1,52 +1,48 @@
-//! A run: from due to answered. Overlap, the wait for a slot, retries, what `trace.log` says. A run has a token,
-//! which its callback carries as version, so an answer finds its run and a late one finds none.
-
-use serde_json::Value;
+//! A run: from due to answered. Overlap, retries, what `trace.log` says of its end. A run has a token, which its
+//! callback carries as version, so an answer finds its run and a late one finds none. How it goes out is told in
+//! [`super::sending`].
 
 use crate::call::callback;
 use crate::call::error::CallError;
 use crate::limits::{
-    CALLBACK_LOG_BYTES_MAX, CALLBACK_LOST_MS, DISPATCH_BUILT_MAX, DISPATCH_RETRY_MS,
-    LOG_TEXT_BYTES_MAX, RETRY_WAIT_MS_MAX, TIMER_LOG_RUNS_MAX, TIMER_LOG_TEXT_BYTES_MAX,
-    WORKERS_FULL_RETRY_MS,
+    CALLBACK_LOG_BYTES_MAX, DISPATCH_RETRY_MS, LOG_TEXT_BYTES_MAX, RETRY_WAIT_MS_MAX,
+    TIMER_LOG_RUNS_MAX, TIMER_LOG_TEXT_BYTES_MAX,
 };
-use crate::message::{Callback, CallbackDone, CallbackRequest};
-use crate::proto::json;
+use crate::message::{CallbackDone, CallbackRequest};
 use crate::proto::logtext::log_text;
 use crate::settings::Overlap;
 use crate::state::dispatch::{Ended, HostKey};
 use crate::state::timers::book::{Finished, RunRow};
 use crate::state::timers::fields::{self, CallPlan, Fields, Plan};
-use crate::state::timers::machine::{Timers, TimersOutput};
+use crate::state::timers::machine::Timers;
 use crate::state::timers::schedule::is_over;
-use crate::state::timers::sign;
 
 /// A run that is not over.
 #[derive(Debug)]
 pub struct Run {
-    timer: i64,
+    pub(super) timer: i64,
     /// The kept timer's version, 0 for other one-shots; a run of another version is stale.
-    version: u32,
-    number: u64,
-    code: Option<Box<str>>,
-    call: CallPlan,
+    pub(super) version: u32,
+    pub(super) number: u64,
+    pub(super) code: Option<Box<str>>,
+    pub(super) call: CallPlan,
     /// Failures so far.
-    failures: u32,
+    pub(super) failures: u32,
     /// When it was due, monotonic ms.
-    due_ms: u64,
-    begun_unix_ms: u64,
-    late_ms: u64,
-    state: RunState,
+    pub(super) due_ms: u64,
+    pub(super) begun_unix_ms: u64,
+    pub(super) late_ms: u64,
+    pub(super) state: RunState,
     /// The request, where it is kept while it waits.
-    built: Option<Box<CallbackRequest>>,
+    pub(super) built: Option<Box<CallbackRequest>>,
     /// Whether this try was signed, logged and counted: it comes back where no worker took it.
-    announced: bool,
+    pub(super) announced: bool,
     /// Whether the one-shot's text is gone because of this run, so it cannot be cancelled.
-    taken: bool,
+    pub(super) taken: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RunState {
+pub(super) enum RunState {
     /// In the dispatch queue.
     Queued,
     /// With a worker; lost at that time, monotonic ms.
@@ -203,126 +199,6 @@ impl Timers {
         }
     }
 
-    /// Hands out what has a slot and a worker.
-    pub(super) fn send(&mut self) {
-        if self.workers_full_until.is_some() || self.stopping {
-            return;
-        }
-        while self.send_left > 0 {
-            let Some((host, token)) = self.dispatch.take(self.settings.workers) else {
-                return;
-            };
-            self.send_left -= 1;
-            self.send_one(host, token);
-        }
-    }
-
-    fn send_one(&mut self, host: HostKey, token: u32) {
-        if self.is_stale(token) {
-            self.dispatch.end(host, Ended::Otherwise);
-            return self.leave(token);
-        }
-        let Some(run) = self.runs.get_mut(token.into()) else {
-            return self.dispatch.end(host, Ended::Otherwise);
-        };
-        let timer = run.timer;
-        let (is_announced, built) = (run.announced, run.built.take());
-        self.built -= usize::from(built.is_some());
-        let request = if is_announced && let Some(built) = built {
-            *built
-        } else {
-            let fields = self.fields_by_id(timer);
-            let request = match built {
-                Some(built) => Ok(*built),
-                None => self.build(&fields),
-            };
-            match request {
-                Ok(request) => self.announce(token, &fields, request),
-                Err(error) => {
-                    self.dispatch.end(host, Ended::Otherwise);
-                    return self.end_failed(token, &error.detail);
-                }
-            }
-        };
-        let default_ms = self.settings.http_call_timeout_ms;
-        let Some(run) = self.runs.get_mut(token.into()) else {
-            return;
-        };
-        let timeout_ms = run.call.timeout_ms.unwrap_or(default_ms);
-        let lost_ms = self.now.mono_ms + timeout_ms + CALLBACK_LOST_MS;
-        run.state = RunState::Out(host, lost_ms);
-        if run.version == 0 && run.call.retry == 0 {
-            run.taken = true;
-            self.texts.remove(timer);
-        }
-        self.deadlines.insert((lost_ms, token));
-        self.output(TimersOutput::Callback(Box::new(Callback {
-            timer,
-            version: token,
-            request,
-            timeout_ms,
-        })));
-    }
-
-    /// Signs, counts and logs a try.
-    fn announce(
-        &mut self,
-        token: u32,
-        fields: &Fields,
-        mut request: CallbackRequest,
-    ) -> CallbackRequest {
-        let now = self.now;
-        let Some(run) = self.runs.get_mut(token.into()) else {
-            return request;
-        };
-        run.announced = true;
-        if run.failures == 0 {
-            run.late_ms = now.mono_ms.saturating_sub(run.due_ms);
-            let late_ms = run.late_ms;
-            self.count_lateness(late_ms);
-        }
-        let Some(run) = self.runs.get(token.into()) else {
-            return request;
-        };
-        if let Some(key) = &run.call.key {
-            // A persistent one-shot keeps its message's id across restarts.
-            let id = match self.book.get(run.timer) {
-                Some(kept) if run.timer < 0 => format!("timer{}-{}", run.timer, kept.due_unix_ms),
-                _ => format!("timer{}-{}-{}", run.timer, run.number, run.begun_unix_ms),
-            };
-            let body = request.body.as_deref().unwrap_or_default();
-            let signature = sign::headers(key, &id, now.unix_ms / 1_000, body);
-            request.headers.extend(signature);
-        }
-        self.counters.fired += 1;
-        self.counters.retried += u64::from(run.failures > 0);
-        let data = fields.get("data").unwrap_or(&Value::Null);
-        let line = format!(
-            "{} exec: httpCall({}, {})",
-            label(run),
-            log_text(&request.url, LOG_TEXT_BYTES_MAX),
-            log_text(&json::to_text(data), LOG_TEXT_BYTES_MAX)
-        );
-        self.trace(&line);
-        request
-    }
-
-    pub(super) fn handle_refused_callback(&mut self, callback: Callback) {
-        let token = callback.version;
-        let Some(run) = self.runs.get_mut(token.into()) else {
-            return;
-        };
-        let RunState::Out(host, lost_ms) = run.state else {
-            return;
-        };
-        run.state = RunState::Queued;
-        run.built = Some(Box::new(callback.request));
-        self.built += 1;
-        self.deadlines.remove(&(lost_ms, token));
-        self.dispatch.put_back(host, token);
-        self.workers_full_until = Some(self.now.mono_ms + WORKERS_FULL_RETRY_MS);
-    }
-
     pub(super) fn handle_done(&mut self, done: CallbackDone) {
         let token = done.version;
         let Some(run) = self.runs.get(token.into()) else {
@@ -429,44 +305,8 @@ impl Timers {
         true
     }
 
-    fn requeue(&mut self, token: u32) {
-        if self.is_stale(token) {
-            return self.leave(token);
-        }
-        let Some(timer) = self.runs.get(token.into()).map(|run| run.timer) else {
-            return;
-        };
-        match self.build(&self.fields_by_id(timer)) {
-            Ok(request) => {
-                self.enqueue(token, request);
-            }
-            Err(error) => self.end_failed(token, &error.detail),
-        }
-    }
-
-    /// Puts a run into the dispatch queue. `false` where that is full: it waits then, to be put in later.
-    fn enqueue(&mut self, token: u32, request: CallbackRequest) -> bool {
-        let queued = self.dispatch.queue(&request.host, token);
-        let spread_ms = self.random_below(DISPATCH_RETRY_MS);
-        let Some(run) = self.runs.get_mut(token.into()) else {
-            return false;
-        };
-        if queued.is_err() {
-            let at_ms = self.now.mono_ms + DISPATCH_RETRY_MS + spread_ms;
-            run.state = RunState::Waiting(at_ms);
-            self.deadlines.insert((at_ms, token));
-            return false;
-        }
-        run.state = RunState::Queued;
-        if self.built < DISPATCH_BUILT_MAX {
-            self.built += 1;
-            run.built = Some(Box::new(request));
-        }
-        true
-    }
-
     /// Whether a run's timer was cancelled or changed since.
-    fn is_stale(&self, token: u32) -> bool {
+    pub(super) fn is_stale(&self, token: u32) -> bool {
         let Some(run) = self.runs.get(token.into()) else {
             return true;
         };
@@ -489,7 +329,7 @@ impl Timers {
         self.last_token
     }
 
-    fn leave(&mut self, token: u32) {
+    pub(super) fn leave(&mut self, token: u32) {
         let Some(run) = self.runs.remove(token.into()) else {
             return;
         };
@@ -515,7 +355,7 @@ impl Timers {
     }
 
     /// A run that ends before it had a callback.
-    fn end_failed(&mut self, token: u32, reason: &str) {
+    pub(super) fn end_failed(&mut self, token: u32, reason: &str) {
         let Some(run) = self.runs.get(token.into()) else {
             return;
         };
@@ -590,7 +430,7 @@ impl Timers {
 }
 
 /// `timer#ID-N CODE`, `timer-N` of a one-shot.
-fn label(run: &Run) -> String {
+pub(super) fn label(run: &Run) -> String {
     let mut label = if run.timer > 0 {
         format!("timer#{}-{}", run.timer, run.number)
     } else {

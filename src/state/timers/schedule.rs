@@ -83,7 +83,8 @@ impl Timers {
         fields: &Fields,
         plan: Result<Box<Plan>, Box<str>>,
     ) -> Kept {
-        self.last_version = self.last_version.wrapping_add(1);
+        // 0 stands for one-shots that are not kept.
+        self.last_version = self.last_version.wrapping_add(1).max(1);
         let wait_ms = match plan.as_ref().map(|plan| &plan.rhythm) {
             Ok(Rhythm::Once(wait_ms)) => *wait_ms,
             _ => 0,
@@ -230,7 +231,7 @@ impl Timers {
         };
         if let Some(wait_ms) = wait_ms {
             // From the first run on, so that lateness does not add up.
-            let passed = (now.mono_ms - anchor_ms) / wait_ms;
+            let passed = now.mono_ms.saturating_sub(anchor_ms) / wait_ms;
             let _ = self.queue.add(id, anchor_ms + (passed + 1) * wait_ms);
         }
         if is_due {

@@ -8,87 +8,24 @@ use serde_json::{Value, json};
 use crate::call::answer::Data;
 use crate::ids::{ConnId, Now};
 use crate::message::{
-    Callback, CallbackDone, StoredTimers, TimerCall, TimerChange, TimerKey, TimerRecord,
-    TimerRequest,
+    Callback, CallbackDone, StoredTimers, TimerCall, TimerKey, TimerRecord, TimerRequest,
 };
 use crate::state::timers::tests::{MIDNIGHT_MS, setup};
 use crate::state::timers::{Timers, TimersInput, TimersOutput};
 
+use disk::{Disk, Random};
+
+mod disk;
+
 /// Steps of one run.
 const STEPS: usize = 200;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    fn one_in(&mut self, bound: u64) -> bool {
-        self.below(bound) == 0
-    }
-}
-
-/// What the file would hold.
-#[derive(Clone, Default)]
-struct Disk {
-    list: Vec<(i64, Box<str>)>,
-    failed: BTreeMap<i64, Box<str>>,
-    next_id: i64,
-    next_one_shot_id: i64,
-}
-
-impl Disk {
-    fn apply(&mut self, change: TimerChange) {
-        match change {
-            TimerChange::Put { id, json } => {
-                self.next_id = self.next_id.max(id + 1);
-                self.next_one_shot_id = self.next_one_shot_id.min(id - 1);
-                self.failed.remove(&id);
-                match self.list.iter_mut().find(|(other, _)| *other == id) {
-                    Some(entry) => entry.1 = json,
-                    None => self.list.push((id, json)),
-                }
-            }
-            TimerChange::Del { id } => {
-                self.failed.remove(&id);
-                self.list.retain(|(other, _)| *other != id);
-            }
-            TimerChange::Clear => self.list.retain(|(id, _)| *id < 0),
-            TimerChange::Fail { id, json } => {
-                self.list.retain(|(other, _)| *other != id);
-                self.failed.insert(id, json);
-            }
-            TimerChange::Next { id, one_shot_id } => {
-                self.next_id = self.next_id.max(id);
-                self.next_one_shot_id = self.next_one_shot_id.min(one_shot_id);
-            }
-        }
-    }
-
-    fn stored(&self) -> StoredTimers {
-        StoredTimers {
-            next_id: self.next_id,
-            next_one_shot_id: self.next_one_shot_id,
-            timers: self.list.clone(),
-            failed: self
-                .failed
-                .iter()
-                .map(|(id, json)| (*id, json.clone()))
-                .collect(),
-        }
-    }
-}
 
 /// What a call asked for, until it is answered.
 enum Asked {
     /// The serial number in the URL, and what it is.
     Set(u64, Kind),
     Del(i64),
+    Change(i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -184,6 +121,7 @@ impl World {
         match self.random.below(20) {
             0..=3 => self.set(),
             4 => self.delete(),
+            18 => self.change(),
             5..=9 => self.work(),
             10..=13 => self.store(),
             14 if self.random.one_in(4) => self.step_clock(),
@@ -257,6 +195,22 @@ impl World {
         };
         known.is_doubtful = true;
         self.call(TimerRequest::Del(TimerKey::Id(id)), Asked::Del(id));
+    }
+
+    /// A change that begins a timer anew, or only touches it.
+    fn change(&mut self) {
+        let at = self.random.below(self.known.len() as u64 + 1) as usize;
+        let Some(&id) = self.known.keys().nth(at) else {
+            return;
+        };
+        let key = TimerKey::Id(id);
+        let request = if self.random.one_in(2) {
+            TimerRequest::Enable(key, true)
+        } else {
+            let fields = json!({"note": self.serials});
+            TimerRequest::Change(key, fields.as_object().cloned().expect("an object"))
+        };
+        self.call(request, Asked::Change(id));
     }
 
     /// A worker ends some callbacks, or dies with them.
@@ -412,6 +366,13 @@ impl World {
             }
             (Some(Asked::Del(id)), Some(_)) => {
                 self.known.remove(&id);
+            }
+            (Some(Asked::Change(id)), Some(_)) => {
+                if let Some(known) = self.known.get_mut(&id) {
+                    known.since_ms = self.now.mono_ms;
+                    known.since_unix_ms = self.now.unix_ms;
+                    known.ran = 0;
+                }
             }
             (Some(Asked::Del(id)), None) => {
                 // Refused by the disk, or it was over already.
