@@ -98,6 +98,8 @@ pub const BULK_PER_TURN: usize = 64;
 pub const WORK_PER_TURN: u32 = 20_000;
 /// Rows of a long answer made per turn.
 pub const ROWS_PER_TURN: usize = 1_000;
+/// Rows of `Timer.query` made per turn of the timer thread, each about 10 µs: what is due waits for them.
+pub const TIMER_ROWS_PER_TURN: usize = 100;
 /// Queued replies beyond which a connection that does not read them is not read either.
 pub const UNREAD_REPLY_BYTES_MAX: usize = 256 << 10;
 /// After an error answer: bytes read and discarded before the connection is cut.

@@ -9,5 +9,5 @@
 pub mod sender;
 pub mod thread;
 
-pub use sender::{TimerSender, channel};
+pub use sender::{TimerInbox, TimerSender, channel};
 pub use thread::{Ports, TimerThread};

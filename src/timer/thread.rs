@@ -5,8 +5,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-
 use crate::call::answer::Answer;
 use crate::clock::Clock;
 use crate::ids::ConnId;
@@ -15,6 +13,7 @@ use crate::message::{
     Callback, Job, LogLine, ReactorMsg, TimerCounters, TimerMsg, TimerRecord, TimerReply,
 };
 use crate::state::timers::{Timers, TimersInput, TimersOutput};
+use crate::timer::sender::TimerInbox;
 
 type StoreRecord = dyn Fn(Box<TimerRecord>) -> Result<(), Box<TimerRecord>> + Send;
 
@@ -34,7 +33,7 @@ pub struct Ports {
 /// The thread's state.
 pub struct TimerThread {
     timers: Timers,
-    inbox: Receiver<TimerMsg>,
+    inbox: TimerInbox,
     ports: Ports,
     clock: Clock,
     /// Records that the disk thread had no room for, in order.
@@ -53,7 +52,7 @@ impl TimerThread {
     /// Errors: no thread can be had.
     pub fn spawn(
         timers: Timers,
-        inbox: Receiver<TimerMsg>,
+        inbox: TimerInbox,
         ports: Ports,
         clock: Clock,
     ) -> io::Result<JoinHandle<()>> {
@@ -85,13 +84,11 @@ impl TimerThread {
             }
             // What is due is looked at again before more than a turn's share is taken.
             for _ in 0..TIMER_MESSAGES_PER_TURN {
-                match self.inbox.try_recv() {
-                    Ok(message) => {
-                        self.timers.set_now(self.clock.now());
-                        self.handle(message, now.mono_ms);
-                    }
-                    Err(_) => break,
-                }
+                let Some(message) = self.inbox.try_iter().next() else {
+                    break;
+                };
+                self.timers.set_now(self.clock.now());
+                self.handle(message, now.mono_ms);
             }
             self.is_untold = *self.timers.counters() != self.told;
             if self.is_untold && now.mono_ms >= self.told_ms + TIMER_COUNTERS_MS {
@@ -114,16 +111,8 @@ impl TimerThread {
             .chain(counters_ms)
             .chain(self.stop_ms)
             .min();
-        let received = match until_ms.and_then(|until_ms| self.clock.instant(until_ms)) {
-            Some(until) => self.inbox.recv_deadline(until),
-            None => self.inbox.recv().map_err(RecvTimeoutError::from),
-        };
-        match received {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout) => None,
-            // Nobody is left to ask for anything.
-            Err(RecvTimeoutError::Disconnected) => Some(TimerMsg::Stop),
-        }
+        let until = until_ms.and_then(|until_ms| self.clock.instant(until_ms));
+        self.inbox.recv_until(until)
     }
 
     fn handle(&mut self, message: TimerMsg, now_ms: u64) {

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use crate::call::answer::Answer;
 use crate::ids::{ConnId, Now};
 use crate::limits::{
-    CLOCK_CHECK_MS, DISPATCH_QUEUE_MAX, DUE_PER_TURN, ROWS_PER_TURN, TIMERS_PENDING_MAX,
+    CLOCK_CHECK_MS, DISPATCH_QUEUE_MAX, DUE_PER_TURN, TIMER_ROWS_PER_TURN, TIMERS_PENDING_MAX,
 };
 use crate::message::{
     Callback, CallbackDone, LATENESS_MS, LogFile, LogLine, StoredTimers, TimerCall, TimerCounters,
@@ -162,7 +162,7 @@ impl Timers {
             ops: VecDeque::new(),
             failed: BTreeMap::new(),
             listings: VecDeque::new(),
-            rows_left: ROWS_PER_TURN,
+            rows_left: TIMER_ROWS_PER_TURN,
             outputs: VecDeque::new(),
             counters: TimerCounters::default(),
             random: setup.seed,
@@ -176,7 +176,7 @@ impl Timers {
     pub fn begin_turn(&mut self, now: Now) {
         let before = std::mem::replace(&mut self.now, now);
         self.send_left = DUE_PER_TURN;
-        self.rows_left = ROWS_PER_TURN;
+        self.rows_left = TIMER_ROWS_PER_TURN;
         if self
             .workers_full_until
             .is_some_and(|until| until <= now.mono_ms)

@@ -144,7 +144,7 @@ impl Rig {
             request,
         })));
         // A long answer takes some turns, one that waits for the disk none.
-        for _ in 0..20 {
+        for _ in 0..100 {
             if !self.timers.listings.is_empty() {
                 self.turn();
             }
