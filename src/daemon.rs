@@ -95,9 +95,15 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     if let Some(threads) = threads {
         threads.stop();
     }
-    if disk.sender.stop(Duration::from_millis(LOG_STOP_MS)) {
-        // It ends after what was queued; a disk that hangs must not hold the exit up.
-        let _ = disk.thread.join();
+    let limit = Duration::from_millis(LOG_STOP_MS);
+    if disk.sender.stop(limit) {
+        // It ends after what was queued; a disk or a pipe that hangs must not hold the exit up.
+        let (ended, wait) = crossbeam_channel::bounded::<()>(0);
+        std::thread::spawn(move || {
+            let _ = disk.thread.join();
+            drop(ended);
+        });
+        let _ = wait.recv_timeout(limit);
     }
     Ok(match outcome {
         Ok(()) => ExitCode::SUCCESS,

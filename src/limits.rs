@@ -28,8 +28,13 @@ pub const FORM_TABLES_MAX: usize = 2 * FORM_PAIRS_MAX;
 pub const BOUNDARY_BYTES_MAX: usize = 70;
 /// The header of one part of a multipart body: three short lines in practice. Beyond: malformed.
 pub const PART_HEAD_BYTES_MAX: usize = 8 << 10;
+/// Values in one JSON body or message that is built whole; each costs about 100 bytes and 0.1 µs.
+/// Beyond: a bad body. The items of a list of calls count one by one.
+pub const JSON_VALUES_MAX: usize = 50_000;
 /// Calls in one batch. Beyond: error 1.
 pub const BATCH_CALLS_MAX: usize = 1_000;
+/// Messages longer than this are never compressed: it would hold everyone up.
+pub const DEFLATE_BYTES_MAX: usize = 256 << 10;
 /// Messages shorter than this are never compressed.
 pub const DEFLATE_BYTES_MIN: usize = 256;
 /// A WebSocket frame's header: 2 bytes, 8 of extended length, 4 of mask (RFC 6455, 5.2).
@@ -96,6 +101,24 @@ pub const BULK_BACKLOG_MAX: usize = 20_000;
 pub const BULK_PER_TURN: usize = 64;
 /// Work of one turn in units of about 0.1 µs (a look-up); what goes beyond is parked.
 pub const WORK_PER_TURN: u32 = 20_000;
+/// What one connection may use of it before it waits for the next turn.
+pub const WORK_PER_SHARE: u32 = 5_000;
+/// Work of one request beside what its call does.
+pub const REQUEST_WORK: u32 = 20;
+/// What a connection that comes with something new may use though the turn is spent.
+pub const WORK_PER_SHARE_MIN: u32 = 200;
+/// Work of flushing one connection: a system call.
+pub const FLUSH_WORK: u32 = 30;
+/// Bytes compressed or inflated that are one unit of work.
+pub const DEFLATE_BYTES_PER_WORK: usize = 8;
+/// Patterns of one push that have to be tried on names. Beyond: error 1.
+pub const GLOBS_MAX: u32 = 1_000;
+/// Work of an init: the hub's tables, and a log line.
+pub const INIT_WORK: u32 = 50;
+/// Work of one WebSocket message beside what its call does.
+pub const MESSAGE_WORK: u32 = 5;
+/// Bytes of a body or message that are one more unit of work to read.
+pub const BYTES_PER_WORK: usize = 64;
 /// Rows of a long answer made per turn.
 pub const ROWS_PER_TURN: usize = 1_000;
 /// Rows of `Timer.query` made per turn of the timer thread, each about 10 µs: what is due waits for them.
@@ -109,11 +132,13 @@ pub const LINGER_MS_MAX: u64 = 1_000;
 /// A tick: the resolution of deadlines kept per connection.
 pub const TICK_MS: u64 = 100;
 /// A body's least speed once its deadline has passed: it gains a second per this many bytes.
-pub const BODY_BYTES_PER_S_MIN: u64 = 1 << 10;
+pub const BODY_BYTES_PER_S_MIN: u64 = 16 << 10;
 /// Unfinished input of all connections together. Beyond: 503 or close 1013.
 pub const HELD_BYTES_MAX: usize = 64 << 20;
-/// What a batch may answer. Beyond: error 1 for the calls that follow.
-pub const BATCH_ANSWER_BYTES_MAX: usize = 8 << 20;
+/// An answer up to this size is sent even where the queues of all are full.
+pub const SMALL_ANSWER_BYTES_MAX: usize = 4 << 10;
+/// What a batch's answers may take in memory. Beyond: error 1 for the calls that follow.
+pub const BATCH_ANSWER_BYTES_MAX: usize = 32 << 20;
 /// A peer's text in a log line.
 pub const LOG_TEXT_BYTES_MAX: usize = 1 << 10;
 /// Connections beyond the cap that are taken only to be told so.
@@ -126,6 +151,8 @@ pub const SWEEP_PARTS: usize = 4;
 pub const SWEEP_MS: u64 = 250;
 /// Connections that wait to be accepted, per listener.
 pub const BACKLOG: i32 = 4_096;
+/// Silence after which the kernel probes a connection's peer, in seconds; three probes, a quarter of it apart.
+pub const KEEPALIVE_S: u64 = 60;
 /// Messages on their way to the reactor (slots are allocated with the channel).
 pub const MAILBOX_MAX: usize = 1_024;
 /// Events taken from one poll.
@@ -142,7 +169,7 @@ pub const ACCEPTS_PER_TURN: usize = 256;
 /// reactor tries again though nothing happened.
 pub const RETRY_MS: u64 = 500;
 /// Input kept behind a long poll; then its connection is not read until the poll is over.
-pub const POLL_INPUT_BYTES_MAX: usize = 64 << 10;
+pub const POLL_INPUT_BYTES_MAX: usize = 4 << 10;
 /// Descriptors that are not for connections: logs, files being read, calls of URLs, the poll itself.
 pub const RESERVED_FILES: u64 = 128;
 /// At the end: how long the log's last lines and the workers' last jobs may take.

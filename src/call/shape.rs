@@ -213,6 +213,7 @@ fn write_object(out: &mut Vec<u8>, answer: &Answer) {
 mod tests {
     use super::*;
     use crate::call::error::CallError;
+    use crate::proto::json_list::JsonList;
     use serde_json::json;
 
     fn unknown() -> Answer {
@@ -426,7 +427,7 @@ mod tests {
         }
         check_with(
             "_raw=1",
-            Some(&Body::List(vec![json!(1)])),
+            Some(&Body::List(JsonList::from_values(vec![json!(1)]))),
             Ok(Data::Count(0)),
             "0\n",
         );

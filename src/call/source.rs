@@ -7,7 +7,9 @@ use memchr::memchr2;
 use serde_json::Value;
 
 use crate::call::error::CallError;
+use crate::limits::JSON_VALUES_MAX;
 use crate::proto::form::{Field, Form};
+use crate::proto::json_list::JsonList;
 use crate::proto::{json, multipart};
 
 /// A call's body.
@@ -16,7 +18,7 @@ pub enum Body<'a> {
     /// Parameters by name; empty where there was no body.
     Map(Form<'a>),
     /// A non-empty JSON list (or a form whose keys are 0..n-1, each an object).
-    List(Vec<Value>),
+    List(JsonList<'a>),
 }
 
 impl<'a> Body<'a> {
@@ -37,7 +39,7 @@ impl<'a> Body<'a> {
             .windows(5)
             .any(|part| part.eq_ignore_ascii_case(b"/json"))
         {
-            return Body::from_json(body).ok_or_else(|| CallError::new(1, "bad json-format body"));
+            return Body::from_json(body);
         }
         if media_type.eq_ignore_ascii_case("multipart/form-data") && !body.is_empty() {
             let form = multipart::boundary(content_type)
@@ -50,12 +52,18 @@ impl<'a> Body<'a> {
     }
 
     /// A JSON object or list; an empty list is an empty map, for PHP cannot tell them apart.
-    fn from_json(body: &'a [u8]) -> Option<Body<'a>> {
-        if let Some(form) = Form::parse_json(body) {
-            return Some(Body::Map(form));
+    fn from_json(body: &'a [u8]) -> Result<Body<'a>, CallError> {
+        let bad = || CallError::new(1, "bad json-format body");
+        let is_list = body.trim_ascii_start().first() == Some(&b'[');
+        if !is_list {
+            if json::has_more_values(body, JSON_VALUES_MAX) {
+                let detail = "bad json-format body: more than 50000 values; send a list of calls";
+                return Err(CallError::new(1, detail));
+            }
+            return Form::parse_json(body).map(Body::Map).ok_or_else(bad);
         }
-        let list: Vec<Value> = serde_json::from_slice(body).ok()?;
-        Some(if list.is_empty() {
+        let list = JsonList::parse(body).ok_or_else(bad)?;
+        Ok(if list.is_empty() {
             Body::Map(Form::default())
         } else {
             Body::List(list)
@@ -68,7 +76,7 @@ impl<'a> Body<'a> {
             return Body::Map(form);
         }
         match form.into_value() {
-            Value::Array(list) => Body::List(list),
+            Value::Array(list) => Body::List(JsonList::from_values(list)),
             _ => Body::Map(Form::default()),
         }
     }
@@ -197,8 +205,9 @@ mod tests {
     #[track_caller]
     fn check_list(content_type: &str, body: &str, expected: Value) {
         match Body::parse(content_type, body.as_bytes()) {
-            Ok(Body::List(list)) => {
-                assert_eq!(Value::Array(list), expected, "{content_type} {body}")
+            Ok(Body::List(mut list)) => {
+                let items = std::iter::from_fn(|| list.poll_item()?.1.ok()).collect();
+                assert_eq!(Value::Array(items), expected, "{content_type} {body}")
             }
             other => panic!("{content_type} {body}: {other:?}"),
         }
@@ -284,11 +293,15 @@ mod tests {
         }
         check_error(JSON, b"[\"\xff\"]", "bad json-format body");
         check_error(JSON, "[".repeat(2 << 20).as_bytes(), "bad json-format body");
-        check_error(
-            JSON,
-            &[b"[".repeat(200), b"]".repeat(200)].concat(),
-            "bad json-format body",
-        );
+        // In a list each item is judged when it is read; elsewhere the depth is.
+        let deep = [
+            b"{\"a\":".to_vec(),
+            b"[".repeat(200),
+            b"]".repeat(200),
+            b"}".to_vec(),
+        ]
+        .concat();
+        check_error(JSON, &deep, "bad json-format body");
         // How serde_json passes numbers to itself must not make a number out of an object at the top.
         check_map(
             JSON,

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use memchr::{memchr2, memchr3};
 use serde_json::{Number, Value};
 
 /// Appends `value` to `out`.
@@ -77,6 +78,41 @@ pub fn to_text(value: &Value) -> String {
             String::from_utf8(out).unwrap_or_default()
         }
     }
+}
+
+/// Whether a JSON text holds more than `max` values, member names aside; of text that is no JSON
+/// it says anything. Costs nothing where the text is too short for that.
+pub fn has_more_values(text: &[u8], max: usize) -> bool {
+    // A value and the comma before it are two bytes.
+    if text.len() / 2 < max {
+        return false;
+    }
+    let (mut values, mut at) = (1, 0);
+    while let Some(found) = memchr3(b',', b'"', b'[', &text[at..]) {
+        at += found + 1;
+        if text[at - 1] == b'"' {
+            at += string_length(&text[at..]);
+        } else {
+            values += 1;
+            if values > max {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Length of a string from behind its opening quote to behind its closing one.
+fn string_length(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr2(b'"', b'\\', &text[at..]) {
+        at += found + 1;
+        if text[at - 1] == b'"' {
+            return at;
+        }
+        at = (at + 1).min(text.len());
+    }
+    text.len()
 }
 
 /// Bytes that may need an escape; 0xe2 begins U+2028 and U+2029, among others.
@@ -182,6 +218,16 @@ fn float_text(float: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn values_are_counted_outside_strings() {
+        let many = |text: &str, max| super::has_more_values(text.as_bytes(), max);
+        assert!(!many("[1,2,3]", 4) && many("[1,2,3]", 3));
+        assert!(!many(r#"["a,b,c,[,","\",",",,"]"#, 4));
+        assert!(!many(r#"{"a":"x,,,,,,,,,,,,,,,,,,,,,"}"#, 2));
+        assert!(many(r#"{"a":1,"b":2,"c":{"d":[]}}"#, 3));
+        assert!(!many("\"unclosed", 1) && !many("", 0));
+    }
+
     use proptest::prelude::*;
     use serde_json::json;
 

@@ -9,6 +9,7 @@ pub mod frame;
 pub mod handshake;
 pub mod journal;
 pub mod json;
+pub mod json_list;
 pub mod logtext;
 pub mod mime;
 pub mod multipart;

@@ -70,7 +70,8 @@ pub struct Response<'a> {
 }
 
 /// Appends head and body to `out`. `Content-Length` is the body's, also for HEAD
-/// (`head_only`), whose body is left out; 1xx, 204 and 304 carry neither (RFC 9110, 8.6).
+/// (`head_only`), whose body is left out, unless that is empty: a length that nobody knows is not
+/// told. 1xx, 204 and 304 carry neither (RFC 9110, 8.6).
 pub fn write(out: &mut Vec<u8>, date: &str, response: &Response<'_>, body: &[u8], head_only: bool) {
     let sent = if head_only || is_bodiless(response.status) {
         &[][..]
@@ -91,7 +92,8 @@ pub fn write(out: &mut Vec<u8>, date: &str, response: &Response<'_>, body: &[u8]
         }
     }
     write_header(out, "Date", date);
-    if !is_bodiless(response.status) {
+    let has_length = !(is_bodiless(response.status) || head_only && body.is_empty());
+    if has_length {
         out.extend_from_slice(b"Content-Length: ");
         write_decimal(out, (body.len() + response.further_bytes) as u64);
         out.extend_from_slice(b"\r\n");

@@ -59,7 +59,8 @@ impl Mailbox {
 impl Inbox {
     /// To be called before a drain.
     pub fn clear(&self) {
-        self.woken.store(false, Ordering::Release);
+        // A swap, so that the drain behind it is not seen before it.
+        self.woken.swap(false, Ordering::AcqRel);
     }
 
     /// The next message.

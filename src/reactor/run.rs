@@ -60,6 +60,17 @@ pub struct Reactor {
     untold: Option<Box<Settings>>,
 }
 
+/// Why a connection is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// An event: later bytes, or an end, bring another.
+    Edge,
+    /// An event that said that the peer closed: a short read is not the last.
+    Closed,
+    /// No event: the edge that told of an end may be spent, so only a refused read is the last.
+    Resumed,
+}
+
 /// Tokens whose lower half is at least this are not connections.
 const SPECIAL: usize = 0xffff_ff00;
 const MAILBOX: Token = Token(SPECIAL);
@@ -145,7 +156,7 @@ impl Reactor {
         }
         for _ in 0..self.ready.len() {
             if let Some(id) = self.ready.pop_front() {
-                self.read(id, false);
+                self.read(id, Cause::Resumed);
             }
         }
         self.inbox.clear();
@@ -176,7 +187,8 @@ impl Reactor {
                     self.server.handle(Input::Writable(id));
                 }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    self.read(id, event.is_read_closed() || event.is_error());
+                    let closed = event.is_read_closed() || event.is_error();
+                    self.read(id, if closed { Cause::Closed } else { Cause::Edge });
                 }
             }
         }
@@ -199,24 +211,25 @@ impl Reactor {
     }
 
     /// Reads until there is no more, the server wants no more, or the connection's share of the
-    /// turn is used up. `ended`: the event said that the peer closed, so a short read is not the last.
-    fn read(&mut self, id: ConnId, ended: bool) {
+    /// turn is used up.
+    fn read(&mut self, id: ConnId, cause: Cause) {
         for _ in 0..READS_PER_TURN {
             let Some(conn) = self.server.connection(id) else {
                 return;
             };
             if !conn.wants_bytes() {
                 // The edge is spent: the server says when to read again.
-                if ended && conn.ends_with_its_peer() {
+                if cause == Cause::Closed && conn.is_polling() {
                     self.server.handle(Input::End(id));
                 }
                 return;
             }
-            match conn.io.read(&mut self.buffer) {
+            let room = conn.read_bytes_max().min(self.buffer.len());
+            match conn.io.read(&mut self.buffer[..room]) {
                 Ok(0) => return self.server.handle(Input::End(id)),
                 Ok(n) => {
                     self.server.handle(Input::Bytes(id, &mut self.buffer[..n]));
-                    if n < self.buffer.len() && !ended {
+                    if n < room && cause == Cause::Edge {
                         return;
                     }
                 }
@@ -327,11 +340,13 @@ impl Reactor {
             match listener.accept() {
                 Ok((socket, address)) => self.welcome(socket, address),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => {
-                    return self.starve(at);
-                }
                 // One peer that gave up while it waited; the next may be fine.
-                Err(_) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::ConnectionAborted | ErrorKind::Interrupted
+                    ) => {}
+                Err(_) => return self.starve(at),
             }
         }
         self.waiting.push_back(at);
@@ -350,10 +365,10 @@ impl Reactor {
             return self.server.handle(Input::Lost(id));
         }
         // Most peers speak first: their bytes are often there already.
-        self.read(id, false);
+        self.read(id, Cause::Edge);
     }
 
-    /// No descriptor is left: the spare one takes the first in the queue, only to turn it away.
+    /// No descriptor (or memory) is left: the spare one takes the first in the queue, only to turn it away.
     fn starve(&mut self, at: usize) {
         if self.spare.take().is_some()
             && let Some(listener) = self.listeners.get(at)
@@ -365,9 +380,6 @@ impl Reactor {
         self.starved = true;
     }
 }
-
-const EMFILE: i32 = 24;
-const ENFILE: i32 = 23;
 
 #[cfg(test)]
 mod tests {

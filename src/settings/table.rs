@@ -97,7 +97,7 @@ settings! {
     unix: String, "unix" = "", Rule::Path, "/run/jdserver.sock", Start,
         "A Unix socket to listen on besides.";
     data_dir: String, "data_dir" = "", Rule::Path, "/var/lib/jdserver", Start,
-        "Folder of trace.log, slow.log, debug.log and timer.json; the working directory by default.";
+        "Folder of trace.log; the working directory by default.";
     log_file: String, "log_file" = "", Rule::Path, "/var/log/jdserver.log", Start,
         "The server's own log; standard error by default.";
     static_dir: String, "static_dir" = "", Rule::Path, "/srv/jdserver/static", Start,
@@ -217,6 +217,23 @@ mod tests {
                 && settings.trusted_proxy.is_empty()
         );
         assert_eq!(settings.full_queue, FullQueue::Close);
+    }
+
+    #[test]
+    fn the_readmes_show_every_row_in_order() {
+        for readme in [
+            include_str!("../../README.md"),
+            include_str!("../../static/README.zh.md"),
+        ] {
+            let (_, table) = readme.split_once("<!-- settings -->").expect("a table");
+            let (table, _) = table.split_once("<!-- /settings -->").expect("its end");
+            let names: Vec<_> = table
+                .lines()
+                .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+                .collect();
+            let wanted: Vec<_> = TABLE.iter().map(|setting| setting.name).collect();
+            assert_eq!(names, wanted);
+        }
     }
 
     #[test]

@@ -8,9 +8,12 @@ use crate::call::error::CallError;
 use crate::call::name::{self, Action};
 use crate::call::reference;
 use crate::call::source::{Body, From, Params};
-use crate::limits::{BATCH_ANSWER_BYTES_MAX, BATCH_CALLS_MAX, BATCH_REFERENCE_BYTES_MAX};
+use crate::limits::{
+    BATCH_ANSWER_BYTES_MAX, BATCH_CALLS_MAX, BATCH_REFERENCE_BYTES_MAX, BYTES_PER_WORK,
+};
 use crate::proto::form::Form;
 use crate::proto::json;
+use crate::proto::json_list::JsonList;
 use crate::proto::request::Method;
 use crate::state::calls::{Caller, Progress, Wait, Work};
 use crate::state::server::Server;
@@ -18,7 +21,7 @@ use crate::state::server::Server;
 /// A batch under way.
 #[derive(Debug)]
 pub(super) struct Batch {
-    calls: std::vec::IntoIter<Value>,
+    calls: JsonList<'static>,
     /// Stop at the first failure.
     one_transaction: bool,
     stopped: bool,
@@ -29,6 +32,8 @@ pub(super) struct Batch {
     data: Vec<Option<Value>>,
     reference_bytes_left: usize,
     answer_bytes: usize,
+    /// Whether any call refers to earlier answers; else `data` holds nothing.
+    has_references: bool,
     /// The sub-call under way and its name.
     current: Option<(Work, Box<str>)>,
 }
@@ -70,7 +75,9 @@ impl<S> Server<S> {
         let batch = Batch {
             answers: Vec::with_capacity(calls.len()),
             data: Vec::with_capacity(calls.len()),
-            calls: calls.into_iter(),
+            // An escape may hide the sign.
+            has_references: calls.mentions("{$") || calls.mentions("\\u"),
+            calls: calls.into_owned(),
             one_transaction,
             stopped: false,
             escape: params.escape,
@@ -90,13 +97,14 @@ impl<S> Server<S> {
         loop {
             let (progress, action) = match batch.current.take() {
                 Some((work, action)) => (self.continue_call(caller, work, done.take()), action),
-                None if self.work_left == 0 => {
+                None if self.share_left == 0 => {
                     return Progress::Wait(Work::Batch(batch), Wait::Turn);
                 }
-                None => match batch.calls.next() {
+                None => match batch.calls.poll_item() {
                     None => return Progress::Done(Ok(Data::Json(Value::Array(batch.answers)))),
-                    Some(call) => {
-                        self.work_left = self.work_left.saturating_sub(CALL_WORK);
+                    Some((bytes, call)) => {
+                        self.spend(CALL_WORK + (bytes / BYTES_PER_WORK) as u32);
+                        let call = call.unwrap_or(Value::Null);
                         self.start_sub_call(caller, &mut batch, call)
                     }
                 },
@@ -187,7 +195,7 @@ impl Batch {
         };
         let body = match post {
             Value::Object(fields) => Body::Map(Form::from_object(fields)),
-            Value::Array(items) if !items.is_empty() => Body::List(items),
+            Value::Array(items) if !items.is_empty() => Body::List(JsonList::from_values(items)),
             _ => Body::Map(Form::default()),
         };
         Ok(SubCall {
@@ -217,14 +225,15 @@ impl Batch {
 
     fn finish(&mut self, mut answer: Answer) {
         if let Ok(Data::Rendered(text)) = &answer
-            && self.answer_bytes + text.len() > BATCH_ANSWER_BYTES_MAX
+            && self.answer_bytes + text.len() * VALUE_PER_TEXT > BATCH_ANSWER_BYTES_MAX
         {
             answer = Err(too_large());
         }
         self.stopped |= self.one_transaction && answer.is_err();
         let answer = answer::to_value(answer);
-        self.answer_bytes += json::to_text(&answer).len();
+        self.answer_bytes += memory_of(&answer);
         let data = match &answer {
+            _ if !self.has_references => None,
             Value::Array(parts) if parts.first().and_then(Value::as_i64) == Some(0) => {
                 parts.get(1).cloned()
             }
@@ -234,6 +243,25 @@ impl Batch {
         self.answers.push(answer);
     }
 }
+
+/// About what a value takes in memory.
+fn memory_of(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 32,
+        Value::Number(_) => 72,
+        Value::String(text) => 64 + text.len(),
+        Value::Array(items) => 64 + items.iter().map(memory_of).sum::<usize>(),
+        Value::Object(fields) => {
+            let members = fields
+                .iter()
+                .map(|(name, value)| 80 + name.len() + memory_of(value));
+            128 + members.sum::<usize>()
+        }
+    }
+}
+
+/// What JSON text takes in memory once it is taken apart, about: short members in maps.
+const VALUE_PER_TEXT: usize = 4;
 
 /// Reading one sub-call, in units of work.
 const CALL_WORK: u32 = 20;
@@ -253,7 +281,7 @@ fn fail(detail: &'static str) -> Progress {
 }
 
 fn too_large() -> CallError {
-    CallError::new(1, "batch answers are larger than 8 MiB together")
+    CallError::new(1, "batch answers take more than 32 MiB together")
 }
 
 fn bad_call() -> CallError {

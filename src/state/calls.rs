@@ -11,17 +11,19 @@ use crate::call::name;
 use crate::call::source::{Body, From, Params, escape};
 use crate::call::timer;
 use crate::ids::ConnId;
-use crate::limits::{LOG_TEXT_BYTES_MAX, ROWS_PER_TURN};
+use crate::limits::{BYTES_PER_WORK, LOG_TEXT_BYTES_MAX, ROWS_PER_TURN};
 use crate::message::{
-    FileDone, Job, JobDone, LogFile, LogLine, SettingsDone, TimerCall, TimerReply, TimerRequest,
+    Job, JobDone, LogFile, LogLine, SettingsDone, TimerCall, TimerReply, TimerRequest,
 };
 use crate::proto::form::{Field, Form};
 use crate::proto::json;
+use crate::proto::json_list::JsonList;
 use crate::proto::logtext::log_text;
 use crate::state::batch::Batch;
+use crate::state::connection::{Parked, ReplyAs};
 use crate::state::delivery::{Notice, PushState};
-use crate::state::hub::Spec;
-use crate::state::server::{Output, Server};
+use crate::state::server::{Output, Server, live};
+use crate::state::spec::Spec;
 
 /// Who makes a call.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,8 @@ pub(super) enum Work {
     Reload,
     /// The timer thread was asked; [`crate::message::TimerReply`] is its answer.
     Timer,
+    /// Input that waits for the next turn: no call.
+    Input,
 }
 
 /// One push that is not finished.
@@ -75,7 +79,7 @@ pub(super) struct PushWork {
 /// A list of pushes.
 #[derive(Debug)]
 pub(super) struct Pushes {
-    items: std::vec::IntoIter<Value>,
+    items: JsonList<'static>,
     escape: bool,
     counts: Vec<Value>,
     current: Option<Box<PushWork>>,
@@ -139,6 +143,7 @@ impl<S> Server<S> {
             (work @ (Work::File | Work::Reload | Work::Timer), None) => {
                 Progress::Wait(work, Wait::Job)
             }
+            (Work::Input, _) => Progress::Done(Ok(Data::Null)),
         }
     }
 
@@ -156,7 +161,7 @@ impl<S> Server<S> {
         if let Body::List(items) = params.body {
             let counts = Vec::with_capacity(items.len());
             let work = Pushes {
-                items: items.into_iter(),
+                items: items.into_owned(),
                 escape,
                 counts,
                 current: None,
@@ -202,14 +207,14 @@ impl<S> Server<S> {
         loop {
             let progress = match work.current.take() {
                 Some(push) => self.continue_push(push),
-                None if self.work_left == 0 => {
+                None if self.share_left == 0 => {
                     return Progress::Wait(Work::Pushes(work), Wait::Turn);
                 }
-                None => match work.items.next() {
+                None => match work.items.poll_item() {
                     None => return Progress::Done(Ok(Data::Json(Value::Array(work.counts)))),
-                    Some(item) => {
-                        self.work_left = self.work_left.saturating_sub(ITEM_WORK);
-                        self.push_item(item, work.escape)
+                    Some((bytes, item)) => {
+                        self.spend(ITEM_WORK + (bytes / BYTES_PER_WORK) as u32);
+                        self.push_item(item.unwrap_or(Value::Null), work.escape)
                     }
                 },
             };
@@ -261,7 +266,7 @@ impl<S> Server<S> {
     fn start_users(&mut self, params: &Params<'_>) -> Progress {
         match params.text(From::Both, "app") {
             Ok(app) => {
-                let rows = Vec::with_capacity(self.hub.count(&app));
+                let rows = Vec::new();
                 self.continue_users(Box::new(Users {
                     app: app.into(),
                     after: 0,
@@ -285,6 +290,7 @@ impl<S> Server<S> {
             work.after = stamp;
             made += 1;
         }
+        self.spend(made as u32);
         if made == ROWS_PER_TURN {
             return Progress::Wait(Work::Users(work), Wait::Turn);
         }
@@ -294,20 +300,16 @@ impl<S> Server<S> {
     /// `conf`: sets what may be set at run time, answers what it set.
     fn configure(&mut self, query: &Form<'_>) -> Answer {
         let mut set = Map::new();
+        // A wrong value must leave nothing half done.
+        let mut settings = self.settings.clone();
         for (name, field) in query.iter().filter(|(name, _)| name.starts_with("conf_")) {
             let text = match field {
                 Field::Text(text) => Cow::Borrowed(text.as_ref()),
                 Field::Json(value) => Cow::Owned(json::to_text(value)),
             };
-            match self.settings.set_run_time(name, &text) {
+            match settings.set_run_time(name, &text) {
                 Ok(true) => {
-                    let line = format!(
-                        "conf: {}={}",
-                        log_text(name, 64),
-                        log_text(&text, LOG_TEXT_BYTES_MAX)
-                    );
                     set.insert(name.to_owned(), Value::String(text.into_owned()));
-                    self.log(&line);
                 }
                 Ok(false) => {
                     let line = format!("conf: {} cannot be set at run time", log_text(name, 64));
@@ -316,7 +318,17 @@ impl<S> Server<S> {
                 Err(error) => return Err(CallError::new(1, error.to_string())),
             }
         }
+        for (name, value) in &set {
+            let value = value.as_str().unwrap_or_default();
+            let line = format!(
+                "conf: {}={}",
+                log_text(name, 64),
+                log_text(value, LOG_TEXT_BYTES_MAX)
+            );
+            self.log(&line);
+        }
         if !set.is_empty() {
+            self.settings = settings;
             self.output(Output::Settings(Box::new(self.settings.clone())));
         }
         Ok(Data::Json(if set.is_empty() {
@@ -367,22 +379,25 @@ impl<S> Server<S> {
     }
 
     fn fail_job(&mut self, id: ConnId, error: CallError) {
-        let is_file = self
-            .conn(id)
-            .and_then(|conn| conn.parked.as_ref())
+        let Some(conn) = live(&mut self.conns, id) else {
+            return;
+        };
+        let is_file = conn
+            .parked
+            .as_ref()
             .is_some_and(|parked| matches!(parked.work, Work::File));
-        if is_file {
-            let (mime, etag) = ("text/html", String::new());
-            let done = FileDone {
-                reply_to: id,
-                status: 503,
-                mime,
-                etag,
-                body: bytes::Bytes::new(),
-            };
-            return self.handle_file_done(&done);
+        if !is_file {
+            return self.resume_with(id, Some(Err(error)));
         }
-        self.resume_with(id, Some(Err(error)));
+        if let Some(Parked {
+            reply: ReplyAs::Http { meta, .. },
+            ..
+        }) = conn.parked.take().map(|parked| *parked)
+        {
+            self.wide = false;
+            self.refuse_politely(id, &meta, 503, "too busy to read a file: try again later");
+        }
+        self.resume(id);
     }
 
     /// Takes over what the settings file says; run-time values that it does not name stay.
@@ -440,7 +455,12 @@ impl<S> Server<S> {
             .and_then(|conn| self.peers.address(conn.peer));
         let peer = peer.map_or("unix".to_owned(), |peer| peer.to_string());
         match caller.forwarded_for {
-            Some(forwarded) => format!("{peer}; {forwarded}"),
+            // Addresses only: nothing in it may look like the rest of the line.
+            Some(forwarded) => {
+                let is_address = |c: &char| c.is_ascii_hexdigit() || ".:, ".contains(*c);
+                let forwarded: String = forwarded.chars().filter(is_address).collect();
+                format!("{peer}; {forwarded}")
+            }
             None => peer,
         }
     }

@@ -34,6 +34,8 @@ pub struct Connection<S> {
     /// The socket took less than it was given; only a writable event clears it.
     pub(super) blocked: bool,
     pub(super) input: InputState,
+    /// Taken beyond the caps, only to be told so.
+    pub(super) surplus: bool,
 }
 
 /// What may still come from the peer.
@@ -56,6 +58,8 @@ pub(super) enum Flush {
     Idle,
     /// Flushed this turn.
     Express,
+    /// The same, and not before its place: it holds a reply that follows its receivers.
+    ExpressReply,
     /// Flushed in slices; as a receiver.
     Bulk,
     /// Flushed in slices and not before its place: it holds a reply that follows its receivers.
@@ -114,6 +118,10 @@ pub(super) struct WebSocket {
     pub echo: bool,
     /// A ping went out and nothing came since.
     pub pinged: bool,
+    /// Tick at which the message under way began.
+    pub began: Option<u32>,
+    /// Our close went out at this tick; only the peer's is waited for.
+    pub closing: Option<u32>,
 }
 
 /// How the answer to a request is sent.
@@ -135,6 +143,8 @@ pub(super) struct Parked {
     pub reply: ReplyAs,
     /// Whether it pushed to many, so that its reply follows them.
     pub wide: bool,
+    /// Whether it delivered and has not replied.
+    pub delivered: bool,
 }
 
 /// How the outcome of a parked call is answered.
@@ -148,6 +158,8 @@ pub(super) enum ReplyAs {
     },
     /// As a text message.
     WebSocket,
+    /// Not at all: it was no call.
+    Nothing,
 }
 
 impl<S> Connection<S> {
@@ -155,12 +167,21 @@ impl<S> Connection<S> {
     pub fn wants_bytes(&self) -> bool {
         self.input == InputState::Open
             && self.parked.is_none()
-            && (self.carry.len() < POLL_INPUT_BYTES_MAX || !matches!(self.phase, Phase::Poll(_)))
+            && (self.carry.len() < POLL_INPUT_BYTES_MAX || !self.is_polling())
     }
 
-    /// Whether the peer closing its side ends everything (a long poll, a WebSocket).
-    pub fn ends_with_its_peer(&self) -> bool {
-        matches!(self.phase, Phase::Poll(_) | Phase::WebSocket(_))
+    /// Whether it is a long poll, which is over when its peer closes its side.
+    pub fn is_polling(&self) -> bool {
+        matches!(self.phase, Phase::Poll(_))
+    }
+
+    /// How many bytes are of use in one read: few where they can only be kept.
+    pub fn read_bytes_max(&self) -> usize {
+        if self.is_polling() {
+            POLL_INPUT_BYTES_MAX
+        } else {
+            usize::MAX
+        }
     }
 
     /// Bytes of unfinished input held for it.

@@ -11,30 +11,55 @@ use bytes::Bytes;
 
 use crate::call::error::CallError;
 use crate::ids::ConnId;
-use crate::limits::{BULK_BACKLOG_MAX, BULK_PER_TURN, DEFLATE_BYTES_MIN, EXPRESS_RECEIVERS_MAX};
+use crate::limits::{
+    BULK_BACKLOG_MAX, BULK_PER_TURN, DEFLATE_BYTES_MAX, DEFLATE_BYTES_MIN, DEFLATE_BYTES_PER_WORK,
+    EXPRESS_RECEIVERS_MAX, FLUSH_WORK,
+};
 use crate::proto::deflate::Deflate;
 use crate::proto::websocket;
 use crate::settings::FullQueue;
 use crate::state::calls::Wait;
 use crate::state::connection::{Flush, InputState, Phase};
-use crate::state::hub::{Cursor, Spec};
+use crate::state::hub::Cursor;
 use crate::state::server::{Server, live};
+use crate::state::spec::Spec;
 
 /// Who is flushed when. Entries are checked against the connection when their turn comes.
 #[derive(Debug, Default)]
 pub(super) struct FlushLists {
-    express: VecDeque<ConnId>,
+    express: VecDeque<(ConnId, u32)>,
     bulk: VecDeque<(ConnId, u32)>,
     seq: u32,
-    /// Deliveries of wide pushes since the bulk list was last empty.
-    pub backlog: usize,
+    /// Deliveries of wide pushes that wait to be flushed, at most.
+    backlog: usize,
+    /// Where the bulk list ended when the backlog became full: room is there once that is flushed.
+    full_at: Option<u32>,
     /// Bulk entries that may still be flushed this turn.
     pub bulk_left: usize,
+    /// A push delivered since the last reply.
+    pub delivered: bool,
     /// Calls that wait until the bulk list is empty.
     pub waiting: VecDeque<ConnId>,
 }
 
 impl FlushLists {
+    /// Whether wide pushes have to wait.
+    fn is_full(&self) -> bool {
+        self.full_at.is_some()
+    }
+
+    fn add_backlog(&mut self, deliveries: usize) {
+        self.backlog += deliveries;
+        if self.backlog >= BULK_BACKLOG_MAX && self.full_at.is_none() {
+            // What is being enlisted comes behind this: one more round at most.
+            self.full_at = Some(self.seq.wrapping_add(deliveries as u32));
+        }
+    }
+
+    fn clear_backlog(&mut self) {
+        (self.backlog, self.full_at) = (0, None);
+    }
+
     /// Whether something is to be flushed in this turn or the next.
     pub fn is_idle(&self) -> bool {
         self.express.is_empty() && self.bulk.is_empty()
@@ -59,8 +84,9 @@ impl<'m> Notice<'m> {
         }
     }
 
-    fn frame(&mut self, deflate: Option<&mut Deflate>) -> Bytes {
-        if let Some(deflate) = deflate.filter(|_| self.text.len() >= DEFLATE_BYTES_MIN) {
+    pub fn frame(&mut self, deflate: Option<&mut Deflate>) -> Bytes {
+        let fits = (DEFLATE_BYTES_MIN..=DEFLATE_BYTES_MAX).contains(&self.text.len());
+        if let Some(deflate) = deflate.filter(|_| fits) {
             let compressed = self.compressed.get_or_insert_with(|| {
                 let smaller = deflate.compress(self.text.as_bytes())?;
                 Some(websocket::compressed_text_frame(&smaller))
@@ -75,13 +101,30 @@ impl<'m> Notice<'m> {
     }
 }
 
-/// A push that is being made; resumable, for a list of patterns may be long.
+/// A push that is being made; resumable, for a list of patterns may be long and queues may have
+/// to be flushed in between.
 #[derive(Debug, Default)]
 pub(super) struct PushState {
     cursor: Cursor,
+    /// Whether it had to wait for the bulk list before.
+    is_wide: bool,
+    /// Whether all patterns have been looked at.
+    selected_all: bool,
+    /// Selected and not yet served, and when they had joined.
+    pending: VecDeque<(ConnId, u32)>,
     /// Receivers so far, once the selection took more than one slice.
     taken: Option<HashSet<ConnId>>,
     count: u64,
+}
+
+/// What became of a message for one receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    Taken,
+    /// Its queue is full, or it is gone.
+    Refused,
+    /// Its queue is full only because it was not flushed yet.
+    Later(Wait),
 }
 
 impl<S> Server<S> {
@@ -93,36 +136,39 @@ impl<S> Server<S> {
         notice: &mut Notice<'_>,
         state: &mut PushState,
     ) -> Result<Result<u64, Wait>, CallError> {
-        if self.work_left == 0 {
+        if let Some(wait) = self.deliver_pending(notice, state) {
+            return Ok(Err(wait));
+        }
+        if state.selected_all {
+            return Ok(Ok(state.count));
+        }
+        if self.share_left == 0 {
             return Ok(Err(Wait::Turn));
+        }
+        if state.is_wide && self.lists.is_full() {
+            return Ok(Err(Wait::Bulk));
         }
         let mut selected = std::mem::take(&mut self.selected);
         let begun = state.cursor.clone();
-        let outcome = self.hub.select(
-            app,
-            spec,
-            &mut state.cursor,
-            &mut self.work_left,
-            &mut selected,
-        );
+        let mut budget = self.share_left;
+        let outcome = self
+            .hub
+            .select(app, spec, &mut state.cursor, &mut budget, &mut selected);
+        self.spend(self.share_left - budget);
         let progress = match outcome {
-            Err(_) => Err(CallError::new(
-                1,
-                "bad param `user`: a pattern is longer than 4096 bytes",
-            )),
-            Ok(_)
-                if selected.len() > EXPRESS_RECEIVERS_MAX
-                    && self.lists.backlog >= BULK_BACKLOG_MAX =>
-            {
+            Err(error) => Err(CallError::new(1, error.to_string())),
+            Ok(_) if selected.len() > EXPRESS_RECEIVERS_MAX && self.lists.is_full() => {
+                // Known to be wide, it is not selected again before there is room.
+                state.is_wide = true;
                 state.cursor = begun;
                 Ok(Err(Wait::Bulk))
             }
             Ok(finished) => {
-                self.deliver_all(&mut selected, notice, state, finished);
-                Ok(if finished {
-                    Ok(state.count)
-                } else {
-                    Err(Wait::Turn)
+                state.selected_all = finished;
+                Ok(match self.deliver_all(&mut selected, notice, state) {
+                    Some(wait) => Err(wait),
+                    None if finished => Ok(state.count),
+                    None => Err(Wait::Turn),
                 })
             }
         };
@@ -136,9 +182,8 @@ impl<S> Server<S> {
         selected: &mut Vec<u32>,
         notice: &mut Notice<'_>,
         state: &mut PushState,
-        finished: bool,
-    ) {
-        if !finished || state.taken.is_some() {
+    ) -> Option<Wait> {
+        if !state.selected_all || state.taken.is_some() {
             let taken = state.taken.get_or_insert_default();
             selected.retain(|&key| self.id_of(key).is_some_and(|id| taken.insert(id)));
         }
@@ -149,20 +194,53 @@ impl<S> Server<S> {
                     .get(key as usize)
                     .is_some_and(|conn| conn.flush == Flush::BulkReply)
             });
+        // Wide deliveries are bounded by the backlog, so that many of them leave in one write.
         if wide {
-            self.lists.backlog += selected.len();
+            self.lists.add_backlog(selected.len());
             self.wide = true;
+        } else {
+            self.spend(selected.len() as u32 * FLUSH_WORK);
         }
-        self.work_left = self.work_left.saturating_sub(selected.len() as u32 / 2);
-        for &key in selected.iter() {
-            state.count += u64::from(self.deliver(key, notice, wide));
+        for (at, &key) in selected.iter().enumerate() {
+            match self.deliver(key, notice, wide) {
+                Delivery::Taken => state.count += 1,
+                Delivery::Refused => {}
+                Delivery::Later(wait) => {
+                    let rest = selected[at..].iter();
+                    state.pending.extend(
+                        rest.filter_map(|&key| Some((self.id_of(key)?, self.hub.joined(key)?))),
+                    );
+                    return Some(wait);
+                }
+            }
         }
+        None
     }
 
-    /// Puts a message into one member's queue; false when the queue did not take it.
-    fn deliver(&mut self, key: u32, notice: &mut Notice<'_>, wide: bool) -> bool {
+    /// Serves receivers that had to be flushed first.
+    fn deliver_pending(&mut self, notice: &mut Notice<'_>, state: &mut PushState) -> Option<Wait> {
+        while let Some(&(id, joined)) = state.pending.front() {
+            if self.share_left == 0 {
+                return Some(Wait::Turn);
+            }
+            self.spend(FLUSH_WORK);
+            // It may have moved, or have closed, since it was selected.
+            if self.conn(id).is_some() && self.hub.joined(id.key) == Some(joined) {
+                match self.deliver(id.key, notice, self.wide) {
+                    Delivery::Taken => state.count += 1,
+                    Delivery::Refused => {}
+                    Delivery::Later(wait) => return Some(wait),
+                }
+            }
+            state.pending.pop_front();
+        }
+        None
+    }
+
+    /// Puts a message into one member's queue.
+    fn deliver(&mut self, key: u32, notice: &mut Notice<'_>, wide: bool) -> Delivery {
         let Some(conn) = self.conns.get_mut(key as usize) else {
-            return false;
+            return Delivery::Refused;
         };
         let id = ConnId {
             key,
@@ -170,27 +248,41 @@ impl<S> Server<S> {
         };
         match &conn.phase {
             Phase::WebSocket(ws) => {
-                let frame = notice.frame(ws.deflate.then_some(&mut self.deflate));
+                let deflate = ws.deflate.then_some(&mut self.deflate);
+                if deflate.is_some() && notice.compressed.is_none() {
+                    let work = (notice.text.len() / DEFLATE_BYTES_PER_WORK) as u32;
+                    self.share_left = self.share_left.saturating_sub(work);
+                }
+                let frame = notice.frame(deflate);
                 let before = conn.outbound.cost();
-                if before > self.settings.max_queue
-                    || self.queued_bytes + frame.len() > self.settings.max_queue_total
-                {
+                let total_is_full = self.queued_bytes + frame.len() > self.settings.max_queue_total;
+                if before > self.settings.max_queue && !conn.blocked {
+                    let in_bulk = matches!(conn.flush, Flush::Bulk | Flush::BulkReply);
+                    return Delivery::Later(if in_bulk { Wait::Bulk } else { Wait::Turn });
+                }
+                if total_is_full && !self.lists.is_idle() {
+                    return Delivery::Later(Wait::Bulk);
+                }
+                if before > self.settings.max_queue || total_is_full {
                     self.refuse_delivery(id, before);
-                    return false;
+                    return Delivery::Refused;
                 }
                 conn.outbound.push(frame, &mut self.spares);
                 self.queued_bytes += conn.outbound.cost() - before;
-                let place = if wide { Flush::Bulk } else { Flush::Express };
-                self.enlist(id, place);
-                true
+                self.enlist(id, if wide { Flush::Bulk } else { Flush::Express });
+                self.lists.delivered = true;
+                Delivery::Taken
             }
             Phase::Poll(_) => {
                 let text = std::mem::take(&mut notice.text);
+                // A poll's answer is a delivery: it keeps its place.
+                self.lists.delivered = false;
                 self.answer_poll(id, &text, wide);
                 notice.text = text;
-                true
+                self.lists.delivered = true;
+                Delivery::Taken
             }
-            _ => false,
+            _ => Delivery::Refused,
         }
     }
 
@@ -200,21 +292,18 @@ impl<S> Server<S> {
         self.stats.dropped += 1;
         if self.settings.full_queue == FullQueue::Close && queued > 0 {
             self.stats.slow_closed += 1;
-            self.drop_connection(id);
+            self.handle_lost(id);
         }
     }
 
     /// Queues a reply and places it behind the receivers of what it answers.
     pub(super) fn send_reply(&mut self, id: ConnId, chunk: Bytes, wide: bool) {
-        self.queue(
-            id,
-            chunk,
-            if wide {
-                Flush::BulkReply
-            } else {
-                Flush::Express
-            },
-        );
+        let place = match (wide, std::mem::take(&mut self.lists.delivered)) {
+            (true, _) => Flush::BulkReply,
+            (false, true) => Flush::ExpressReply,
+            (false, false) => Flush::Express,
+        };
+        self.queue(id, chunk, place);
     }
 
     /// Queues what nobody waits for: it leaves with the bulk.
@@ -239,18 +328,29 @@ impl<S> Server<S> {
         let Some(conn) = self.conns.get_mut(id.key as usize) else {
             return;
         };
-        if conn.blocked {
+        // A reply that follows its receivers keeps its place even where the socket is full now.
+        if conn.blocked && place != Flush::BulkReply {
             return;
         }
         let place = match place {
             // Its receivers have all been flushed already.
-            Flush::BulkReply if bulk_is_empty => Flush::Express,
+            Flush::BulkReply if bulk_is_empty => Flush::ExpressReply,
             place => place,
         };
+        let is_last = self.lists.express.back() == Some(&(id, conn.flush_seq));
         match (conn.flush, place) {
-            (Flush::Idle | Flush::Bulk, Flush::Express) => {
-                conn.flush = Flush::Express;
-                self.lists.express.push_back(id);
+            (Flush::Idle | Flush::Bulk, Flush::Express | Flush::ExpressReply) => {
+                self.lists.seq = self.lists.seq.wrapping_add(1);
+                conn.flush = place;
+                conn.flush_seq = self.lists.seq;
+                self.lists.express.push_back((id, self.lists.seq));
+            }
+            // Its receivers may have been enlisted behind it.
+            (Flush::Express | Flush::ExpressReply, Flush::ExpressReply) if !is_last => {
+                self.lists.seq = self.lists.seq.wrapping_add(1);
+                conn.flush = place;
+                conn.flush_seq = self.lists.seq;
+                self.lists.express.push_back((id, self.lists.seq));
             }
             (_, Flush::BulkReply) | (Flush::Idle, Flush::Bulk) => {
                 self.lists.seq = self.lists.seq.wrapping_add(1);
@@ -264,9 +364,10 @@ impl<S> Server<S> {
 
     /// The next connection to flush this turn.
     pub(super) fn poll_transmit(&mut self) -> Option<ConnId> {
-        while let Some(id) = self.lists.express.pop_front() {
+        while let Some((id, seq)) = self.lists.express.pop_front() {
             if let Some(conn) = self.conn_mut(id)
-                && conn.flush == Flush::Express
+                && matches!(conn.flush, Flush::Express | Flush::ExpressReply)
+                && conn.flush_seq == seq
             {
                 conn.flush = Flush::Idle;
                 return Some(id);
@@ -276,6 +377,14 @@ impl<S> Server<S> {
             let Some((id, seq)) = self.lists.bulk.pop_front() else {
                 break;
             };
+            if self
+                .lists
+                .full_at
+                .is_some_and(|at| at.wrapping_sub(seq) as i32 <= 0)
+            {
+                self.lists.clear_backlog();
+                self.resume.append(&mut self.lists.waiting);
+            }
             if let Some(conn) = self.conn_mut(id)
                 && matches!(conn.flush, Flush::Bulk | Flush::BulkReply)
                 && conn.flush_seq == seq
@@ -286,7 +395,7 @@ impl<S> Server<S> {
             }
         }
         if self.lists.bulk.is_empty() {
-            self.lists.backlog = 0;
+            self.lists.clear_backlog();
             self.resume.append(&mut self.lists.waiting);
         }
         None
@@ -303,10 +412,11 @@ impl<S> Server<S> {
         let after = conn.outbound.cost();
         self.queued_bytes -= before - after;
         self.stats.sent_bytes += written as u64;
-        if !matches!(conn.phase, Phase::WebSocket(_)) {
+        if conn.input == InputState::Paused || !matches!(conn.phase, Phase::WebSocket(_)) {
             conn.heard = tick;
         }
-        if conn.input == InputState::Paused && after <= self.settings.max_queue / 2 {
+        let low = self.settings.max_queue / 2;
+        if conn.input == InputState::Paused && after <= low && (before > low || after == 0) {
             self.resume.push_back(id);
         }
         if after == 0 {

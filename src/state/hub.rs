@@ -5,68 +5,18 @@
 //! one of them stands for the name in the app's hash table (look-up) and name index (prefixes).
 //! Arrival order, which `getUsers` and `*` follow, is a tree by a stamp given at the first init.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::BuildHasher;
 use std::ops::Bound;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use slab::Slab;
 
-use crate::limits::PATTERN_BYTES_MAX;
+use crate::limits::{GLOBS_MAX, PATTERN_BYTES_MAX};
 use crate::proto::pattern::Pattern;
 use crate::state::names::NameIndex;
-
-/// Who a push is for: patterns, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spec<'a> {
-    /// A comma list.
-    Text(Cow<'a, str>),
-    /// A JSON list; a comma in an item is a comma.
-    List(Vec<String>),
-}
-
-impl Spec<'_> {
-    /// The pattern at `at` (0 to begin with), which is moved behind it; `None` behind the last.
-    fn next(&self, at: &mut usize) -> Option<&str> {
-        match self {
-            Spec::List(items) => {
-                let item = items.get(*at)?;
-                *at += 1;
-                Some(item)
-            }
-            Spec::Text(text) => {
-                let rest = text.get(*at..)?;
-                let len = memchr::memchr(b',', rest.as_bytes()).unwrap_or(rest.len());
-                *at += len + 1;
-                Some(&rest[..len])
-            }
-        }
-    }
-
-    fn is_single(&self) -> bool {
-        match self {
-            Spec::List(items) => items.len() < 2,
-            Spec::Text(text) => memchr::memchr(b',', text.as_bytes()).is_none(),
-        }
-    }
-
-    /// The specification as given, for logs and handlers.
-    pub fn text(&self) -> Cow<'_, str> {
-        match self {
-            Spec::Text(text) => Cow::Borrowed(text),
-            Spec::List(items) => Cow::Owned(items.join(",")),
-        }
-    }
-
-    /// The same, owning its text.
-    pub fn into_owned(self) -> Spec<'static> {
-        match self {
-            Spec::Text(text) => Spec::Text(Cow::Owned(text.into_owned())),
-            Spec::List(items) => Spec::List(items),
-        }
-    }
-}
+use crate::state::spec::Spec;
 
 /// How far a selection has come; a new one begins with the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,11 +25,37 @@ pub struct Cursor {
     at: usize,
     /// Within a pattern that is walked: its start, and the last name looked at.
     within: Option<(usize, Box<str>)>,
+    /// Patterns so far that are no plain names.
+    globs: u32,
 }
 
-/// A pattern longer than [`PATTERN_BYTES_MAX`].
+/// What is wrong with a specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PatternTooLong;
+pub enum SpecError {
+    /// A pattern longer than [`PATTERN_BYTES_MAX`].
+    TooLong,
+    /// More than [`GLOBS_MAX`] patterns that are no plain names.
+    TooMany,
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpecError::TooLong => {
+                write!(
+                    f,
+                    "bad param `user`: a pattern is longer than {PATTERN_BYTES_MAX} bytes"
+                )
+            }
+            SpecError::TooMany => {
+                write!(
+                    f,
+                    "bad param `user`: more than {GLOBS_MAX} patterns; plain names may be more"
+                )
+            }
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Member {
@@ -91,6 +67,7 @@ struct Member {
     previous: u32,
     /// Serial of the last push of several patterns that selected it.
     mark: u32,
+    joined: u32,
     numeric: bool,
 }
 
@@ -111,6 +88,7 @@ pub struct Hub {
     app_by_name: HashTable<u32>,
     hasher: DefaultHashBuilder,
     stamps: u64,
+    joins: u32,
     serial: u32,
 }
 
@@ -125,6 +103,8 @@ impl Hub {
                 self.stamps
             }
         };
+        self.joins = self.joins.wrapping_add(1);
+        let joined = self.joins;
         let app = self.app_key(app);
         let index = key as usize;
         if self.members.len() <= index {
@@ -137,6 +117,7 @@ impl Hub {
             next: key,
             previous: key,
             mark: 0,
+            joined,
             numeric,
         });
         let Hub {
@@ -198,7 +179,7 @@ impl Hub {
         cursor: &mut Cursor,
         budget: &mut u32,
         out: &mut Vec<u32>,
-    ) -> Result<bool, PatternTooLong> {
+    ) -> Result<bool, SpecError> {
         let Some(app) = self.find_app(app) else {
             return Ok(true);
         };
@@ -213,30 +194,48 @@ impl Hub {
             }
             *budget -= 1;
             let start = cursor.at;
-            let Some(pattern) = spec.next(&mut cursor.at) else {
+            let Some(pattern) = spec.next_pattern(&mut cursor.at) else {
                 return Ok(true);
             };
             if pattern.len() > PATTERN_BYTES_MAX {
-                return Err(PatternTooLong);
+                return Err(SpecError::TooLong);
             }
             let after = match cursor.within.take() {
                 Some((begun, name)) if begun == start => Some(name),
                 _ => None,
             };
-            if let Some(last) = self.select_one(app, pattern, after.as_deref(), mark, budget, out) {
+            let kind = Pattern::new(pattern);
+            if after.is_none() && !matches!(kind, Pattern::Literal(_)) {
+                cursor.globs += 1;
+                if cursor.globs > GLOBS_MAX {
+                    return Err(SpecError::TooMany);
+                }
+            }
+            if let Some(last) =
+                self.select_one(app, pattern, &kind, after.as_deref(), mark, budget, out)
+            {
                 cursor.at = start;
                 cursor.within = Some((start, last));
                 return Ok(false);
+            }
+            if kind == Pattern::Any {
+                // Nobody is left for the patterns behind it.
+                return Ok(true);
             }
         }
     }
 
     /// Selects by one pattern, names behind `after` only; gives the last name tried where the
     /// budget ran out.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of `select`, with its state"
+    )]
     fn select_one(
         &mut self,
         app: u32,
         pattern: &str,
+        kind: &Pattern<'_>,
         after: Option<&str>,
         mark: Option<u32>,
         budget: &mut u32,
@@ -251,10 +250,11 @@ impl Hub {
         let app = &apps[app as usize];
         let begin = out.len();
         let mut stopped = None;
-        match Pattern::new(pattern) {
+        match kind {
             Pattern::Literal(name) => {
-                let hash = hasher.hash_one(&*name);
-                if let Some(&first) = app.by_name.find(hash, |&k| name_of(members, k) == name) {
+                let hash = hasher.hash_one(name.as_ref());
+                let is_it = |&k: &u32| name_of(members, k) == name.as_ref();
+                if let Some(&first) = app.by_name.find(hash, is_it) {
                     push_ring(members, first, out);
                 }
             }
@@ -301,6 +301,13 @@ impl Hub {
             out.truncate(kept);
         }
         stopped
+    }
+
+    /// A number that changes whenever `key` joins; `None` when it is no member. Who selected it
+    /// earlier knows by that whether it is still where it was.
+    pub fn joined(&self, key: u32) -> Option<u32> {
+        let member = self.members.get(key as usize)?.as_ref()?;
+        Some(member.joined)
     }
 
     fn next_serial(&mut self) -> u32 {
@@ -387,6 +394,12 @@ impl Hub {
             apps.remove(app_key as usize);
         }
         Some(stamp)
+    }
+
+    /// How many members there are; for simulations.
+    #[cfg(any(test, fuzzing))]
+    pub fn members_count(&self) -> usize {
+        self.members.iter().flatten().count()
     }
 
     /// Checks that table, index, tree and rings tell the same story; for simulations.

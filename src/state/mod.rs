@@ -8,13 +8,22 @@ pub mod connection;
 pub mod cron;
 pub mod delivery;
 pub mod dispatch;
+pub mod files;
 pub mod http;
 pub mod hub;
+pub mod lifecycle;
 pub mod names;
+pub mod parked;
 pub mod peers;
+pub mod poll;
+pub mod respond;
 pub mod server;
+pub mod spec;
 pub mod stats;
 pub mod sweep;
 pub mod timer_queue;
 pub mod timers;
 pub mod websocket;
+
+#[cfg(test)]
+mod simulation;

@@ -9,6 +9,7 @@
 //! The owner of the sockets calls [`Server::begin_turn`], hands in what happened, drains
 //! [`Server::poll_output`], and sleeps no longer than [`Server::poll_timeout`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 
 use core::net::IpAddr;
@@ -17,15 +18,16 @@ use slab::Slab;
 
 use crate::ids::{ConnId, Now};
 use crate::limits::{
-    HELD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_MS_MAX, REFUSALS_MAX, TICK_MS, WORK_PER_TURN,
+    LOG_TEXT_BYTES_MAX, REFUSALS_MAX, TICK_MS, WORK_PER_SHARE, WORK_PER_SHARE_MIN, WORK_PER_TURN,
 };
 use crate::message::{Job, JobDone, LogFile, LogLine, TimerCall, TimerCounters, TimerReply};
 use crate::proto::deflate::Deflate;
-use crate::proto::logtext::LogTime;
+use crate::proto::logtext::{LogTime, log_text};
 use crate::proto::outbound::{Outbound, Spares};
 use crate::proto::response::DateCache;
 use crate::settings::Settings;
-use crate::state::connection::{Connection, Flush, InputState, Phase};
+use crate::state::calls::{Wait, Work};
+use crate::state::connection::{Connection, Flush, InputState, Phase, ReplyAs};
 use crate::state::delivery::FlushLists;
 use crate::state::hub::Hub;
 use crate::state::peers::Peers;
@@ -117,13 +119,17 @@ pub struct Server<S> {
     pub(super) resume: VecDeque<ConnId>,
     pub(super) polls: BTreeSet<(u64, ConnId)>,
     pub(super) sweep: Sweep,
-    pub(super) work_left: u32,
+    /// Work that may still be done this turn, and of that by the connection at hand.
+    work_left: u32,
+    pub(super) share_left: u32,
     /// Whether the call being made pushed to many.
     pub(super) wide: bool,
     pub(super) selected: Vec<u32>,
     pub(super) scratch: Vec<u8>,
     outputs: VecDeque<Output<S>>,
     accepted: u32,
+    /// Connections beyond the caps that are being told so.
+    pub(super) surplus: usize,
 }
 
 impl<S> Server<S> {
@@ -151,11 +157,13 @@ impl<S> Server<S> {
             polls: BTreeSet::new(),
             sweep: Sweep::new(setup.now),
             work_left: WORK_PER_TURN,
+            share_left: WORK_PER_SHARE,
             wide: false,
             selected: Vec::new(),
             scratch: Vec::new(),
             outputs: VecDeque::new(),
             accepted: 0,
+            surplus: 0,
         }
     }
 
@@ -165,6 +173,10 @@ impl<S> Server<S> {
         self.work_left = WORK_PER_TURN;
         self.renew_bulk();
         for _ in 0..self.resume.len() {
+            // Half of a turn is for what comes new.
+            if self.work_left <= WORK_PER_TURN / 2 {
+                break;
+            }
             if let Some(id) = self.resume.pop_front() {
                 self.resume(id);
             }
@@ -180,12 +192,12 @@ impl<S> Server<S> {
             0 => self.connections_max,
             max => max.min(self.connections_max),
         };
-        let full = self.conns.len() >= max
+        let full = self.conns.len() - self.surplus >= max
             || self.is_stopping()
             || (per_address > 0
                 && address.is_some()
                 && self.peers.connections(address) as usize >= per_address);
-        if full && self.conns.len() >= max.saturating_add(REFUSALS_MAX) {
+        if full && self.surplus >= REFUSALS_MAX {
             self.stats.refused += 1;
             return Err(io);
         }
@@ -211,12 +223,14 @@ impl<S> Server<S> {
             flush: Flush::Idle,
             blocked: false,
             input: InputState::Open,
+            surplus: full,
         });
         let id = ConnId {
             key: key as u32,
             generation,
         };
         if full {
+            self.surplus += 1;
             self.stats.refused += 1;
             self.refuse_connection(id);
         }
@@ -297,6 +311,20 @@ impl<S> Server<S> {
         }));
     }
 
+    /// Begins the work of one connection. Who comes with something new has a little even where
+    /// others have used up the turn.
+    pub(super) fn begin_share(&mut self) {
+        self.share_left = self.work_left.clamp(WORK_PER_SHARE_MIN, WORK_PER_SHARE);
+        // A sender that was closed by its own push left it set.
+        self.lists.delivered = false;
+    }
+
+    /// Counts work that was done, in units of about 0.1 µs.
+    pub(super) fn spend(&mut self, units: u32) {
+        self.share_left = self.share_left.saturating_sub(units);
+        self.work_left = self.work_left.saturating_sub(units);
+    }
+
     /// The present in ticks since the start.
     pub(super) fn tick(&self) -> u32 {
         (self.now.mono_ms / TICK_MS) as u32
@@ -322,11 +350,15 @@ impl<S> Server<S> {
 
     fn handle_bytes(&mut self, id: ConnId, data: &mut [u8]) {
         self.stats.received_bytes += data.len() as u64;
+        self.begin_share();
         let tick = self.tick();
         let Some(conn) = self.conn_mut(id) else {
             return;
         };
-        conn.heard = tick;
+        // Where answers wait to be taken, only taking them keeps a connection.
+        if conn.outbound.is_empty() || matches!(conn.phase, Phase::WebSocket(_)) {
+            conn.heard = tick;
+        }
         if let Phase::WebSocket(ws) = &mut conn.phase {
             ws.pinged = false;
         }
@@ -370,6 +402,7 @@ impl<S> Server<S> {
                 .settings
                 .max_queue
                 .max(crate::limits::UNREAD_REPLY_BYTES_MAX);
+            let share_left = self.share_left;
             let Some(conn) = self.conn_mut(id) else {
                 return data.len();
             };
@@ -378,6 +411,10 @@ impl<S> Server<S> {
             }
             if conn.outbound.cost() > limit && conn.input == InputState::Open {
                 conn.input = InputState::Paused;
+                return used;
+            }
+            if share_left == 0 {
+                self.park(id, Work::Input, Wait::Turn, ReplyAs::Nothing);
                 return used;
             }
             let rest = &mut data[used..];
@@ -397,154 +434,43 @@ impl<S> Server<S> {
             }
         }
     }
+}
 
-    /// Input behind an error answer: read so that the answer is not destroyed by a reset.
-    fn discard(&mut self, id: ConnId, bytes: usize) -> usize {
-        if let Some(Connection {
-            phase: Phase::Lingering { left, .. },
-            ..
-        }) = self.conn_mut(id)
-        {
-            *left = left.saturating_sub(bytes as u32);
-            if *left == 0 {
-                self.drop_connection(id);
+#[cfg(any(test, fuzzing))]
+impl<S> Server<S> {
+    /// Checks that the sums and the indices agree with the connections; for simulations.
+    pub fn check(&self) {
+        let (mut queued, mut held, mut members) = (0, 0, 0);
+        for (key, conn) in &self.conns {
+            queued += conn.outbound.cost();
+            held += conn.held;
+            assert_eq!(conn.held, conn.held_bytes(), "held bytes of {key}");
+            if let Some((app, _)) = self.hub.member(key as u32) {
+                members += 1;
+                assert!(self.hub.count(app) > 0);
+                assert!(
+                    matches!(conn.phase, Phase::Poll(_) | Phase::WebSocket(_)),
+                    "{key} is a member in {:?}",
+                    conn.phase
+                );
+            }
+            if let Phase::Poll(poll) = &conn.phase
+                && let Some(due_ms) = poll.due_ms
+            {
+                let id = self.id_of(key as u32).expect("it is there");
+                assert!(self.polls.contains(&(due_ms, id)), "{key} is forgotten");
             }
         }
-        bytes
-    }
-
-    fn handle_end(&mut self, id: ConnId) {
-        let Some(conn) = self.conn_mut(id) else {
-            return;
-        };
-        if conn.ends_with_its_peer() || matches!(conn.phase, Phase::Body(_)) {
-            return self.handle_lost(id);
-        }
-        conn.input = InputState::Ended;
-        self.settle_end(id);
-    }
-
-    /// Closes a connection whose peer sent its last byte once nothing is left to answer.
-    pub(super) fn settle_end(&mut self, id: ConnId) {
-        let Some(conn) = self.conn(id) else {
-            return;
-        };
-        if conn.parked.is_some() || matches!(conn.input, InputState::Open | InputState::Paused) {
-            return;
-        }
-        if matches!(conn.phase, Phase::Poll(_))
-            || conn.input == InputState::Lost
-            || conn.outbound.is_empty()
-        {
-            self.drop_connection(id);
-        } else {
-            self.linger(id);
-        }
-    }
-
-    /// The connection broke: it leaves the hub at once; a call under way still runs.
-    fn handle_lost(&mut self, id: ConnId) {
-        let mut spares = std::mem::take(&mut self.spares);
-        if let Some(conn) = live(&mut self.conns, id) {
-            conn.input = InputState::Lost;
-            self.queued_bytes -= conn.outbound.cost();
-            conn.outbound.clear(&mut spares);
-            self.leave_hub(id);
-        }
-        self.spares = spares;
-        self.settle_end(id);
-    }
-
-    /// Answers nothing more: sends what waits, then reads and discards for a moment.
-    pub(super) fn linger(&mut self, id: ConnId) {
-        let until = self.tick() + (LINGER_MS_MAX / TICK_MS) as u32;
-        self.leave_hub(id);
-        let Some(conn) = self.conn_mut(id) else {
-            return;
-        };
-        conn.carry = Vec::new();
-        conn.phase = Phase::Lingering {
-            left: LINGER_BYTES_MAX,
-            until,
-            shut: false,
-        };
-        if conn.input == InputState::Paused {
-            conn.input = InputState::Open;
-        }
-        if conn.outbound.is_empty() {
-            self.drained(id);
-        }
-    }
-
-    /// A queue ran empty: the time to close what only waited for that.
-    pub(super) fn drained(&mut self, id: ConnId) {
-        let until = self.tick() + (LINGER_MS_MAX / TICK_MS) as u32;
-        let Some(conn) = self.conn_mut(id) else {
-            return;
-        };
-        let ended = matches!(conn.input, InputState::Ended | InputState::Lost);
-        if let Phase::Lingering {
-            shut, until: limit, ..
-        } = &mut conn.phase
-        {
-            if ended {
-                self.drop_connection(id);
-            } else if !*shut {
-                (*shut, *limit) = (true, until);
-                self.output(Output::Shutdown(id));
-            }
-        }
-    }
-
-    /// Takes a connection out of everything.
-    pub(super) fn drop_connection(&mut self, id: ConnId) {
-        self.leave_hub(id);
-        if self.conn(id).is_none() {
-            return;
-        }
-        let mut conn = self.conns.remove(id.key as usize);
-        self.held_bytes -= conn.held;
-        self.queued_bytes -= conn.outbound.cost();
-        conn.outbound.clear(&mut self.spares);
-        self.peers.leave(conn.peer);
-        self.stats.closed += 1;
-        self.output(Output::Close(conn.io));
-    }
-
-    /// Takes a connection out of the hub, if it is there, and logs that.
-    pub(super) fn leave_hub(&mut self, id: ConnId) {
-        if self.conn(id).is_none() {
-            return;
-        }
-        if let Some((app, user)) = self.hub.member(id.key) {
-            let text = format!(
-                "[app {}] del user: {} #{}",
-                log_name(app),
-                log_name(user),
-                id.generation
-            );
-            self.log(&text);
-            self.hub.leave(id.key);
-        }
-        let due = match self.conn(id).map(|conn| &conn.phase) {
-            Some(Phase::Poll(poll)) => poll.due_ms,
-            _ => None,
-        };
-        if let Some(due_ms) = due {
-            self.polls.remove(&(due_ms, id));
-        }
-    }
-
-    /// Keeps the sum of unfinished input, and refuses the connection that makes it too much.
-    pub(super) fn account_held(&mut self, id: ConnId) {
-        let Some(conn) = live(&mut self.conns, id) else {
-            return;
-        };
-        let (before, after) = (conn.held, conn.held_bytes());
-        conn.held = after;
-        self.held_bytes = self.held_bytes + after - before;
-        if self.held_bytes > HELD_BYTES_MAX && after > before {
-            self.refuse_input(id);
+        assert_eq!(
+            (queued, held, members),
+            (self.queued_bytes, self.held_bytes, self.hub.members_count()),
+            "queued bytes, held bytes and members"
+        );
+        for &(_, id) in &self.polls {
+            let polls = self
+                .conn(id)
+                .is_some_and(|conn| matches!(conn.phase, Phase::Poll(_)));
+            assert!(polls, "{id:?} does not poll");
         }
     }
 }
@@ -557,7 +483,11 @@ pub(super) fn live<S>(conns: &mut Slab<Connection<S>>, id: ConnId) -> Option<&mu
         .filter(|conn| conn.generation == id.generation)
 }
 
-/// A name in a log line.
-pub(super) fn log_name(name: &str) -> std::borrow::Cow<'_, str> {
-    crate::proto::logtext::log_text(name, crate::limits::LOG_TEXT_BYTES_MAX)
+/// A name in a log line; the signs that end it there are escaped.
+pub(super) fn log_name(name: &str) -> Cow<'_, str> {
+    let name = log_text(name, LOG_TEXT_BYTES_MAX);
+    if name.contains([']', '#']) {
+        return Cow::Owned(name.replace(']', "\\x5d").replace('#', "\\x23"));
+    }
+    name
 }

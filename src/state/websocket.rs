@@ -11,14 +11,18 @@ use serde_json::Value;
 
 use crate::call::answer::{Answer, Data};
 use crate::ids::ConnId;
-use crate::limits::{LOG_TEXT_BYTES_MAX, NAME_BYTES_MAX};
+use crate::limits::{
+    BYTES_PER_WORK, DEFLATE_BYTES_PER_WORK, INIT_WORK, JSON_VALUES_MAX, LOG_TEXT_BYTES_MAX,
+    MESSAGE_WORK, NAME_BYTES_MAX,
+};
 use crate::proto::json;
 use crate::proto::logtext::log_text;
 use crate::proto::websocket::{self as codec, Event};
 use crate::state::calls::Progress;
-use crate::state::connection::{Phase, ReplyAs, WebSocket};
-use crate::state::hub::Spec;
+use crate::state::connection::{InputState, Phase, ReplyAs, WebSocket};
+use crate::state::delivery::Notice;
 use crate::state::server::{Server, live, log_name};
+use crate::state::spec::Spec;
 
 /// The members of a message that mean something; absent and null are the same.
 #[derive(Debug, Default)]
@@ -32,26 +36,35 @@ struct Message {
 impl<S> Server<S> {
     /// Uses one event from the front of `data`; `None` when the rest is kept by the decoder.
     pub(super) fn process_websocket(&mut self, id: ConnId, data: &mut [u8]) -> Option<usize> {
-        let bytes_max = self.settings.max_body;
+        let mut bytes_max = self.settings.max_body;
         let second = (self.now.mono_ms / 1_000) as u32;
         let conn = live(&mut self.conns, id)?;
         let Phase::WebSocket(ws) = &mut conn.phase else {
             return None;
         };
-        let echo = ws.echo;
+        let (echo, closing) = (ws.echo, ws.closing.is_some());
+        if closing {
+            // Only the peer's close is waited for: a message is not worth its decoding.
+            bytes_max = 0;
+        }
         // The decoder is moved out for the event, which may borrow from it.
         let mut decoder = std::mem::take(&mut ws.decoder);
         let deflate = ws.deflate.then_some(&mut self.deflate);
         let whole = data.len();
+        let mut work = MESSAGE_WORK;
         let used = match decoder.poll_event(data, bytes_max, deflate) {
             Ok((used, event)) => {
+                work += (used / BYTES_PER_WORK) as u32;
+                if let Some(Event::Text(Cow::Owned(text))) = &event {
+                    work += (text.len() / DEFLATE_BYTES_PER_WORK) as u32;
+                }
                 match event {
+                    Some(Event::Close(..)) if closing => self.finish_close(id),
+                    _ if closing => {}
                     Some(Event::Text(_) | Event::Binary(_)) if !self.may_speak(id, second) => {
                         self.close_websocket(id, 1008, "too many messages per second");
                     }
-                    Some(Event::Text(text)) if echo => {
-                        self.send_reply(id, codec::text_frame(text.as_bytes()), false)
-                    }
+                    Some(Event::Text(text)) if echo => self.echo(id, text),
                     Some(Event::Text(text)) => self.handle_text(id, &text),
                     Some(Event::Binary(bytes)) if echo => {
                         self.send_reply(id, codec::binary_frame(&bytes), false)
@@ -68,12 +81,20 @@ impl<S> Server<S> {
                 }
                 used
             }
+            // After a close nothing more is said (RFC 6455, 5.5.1).
+            Err(_) if closing => {
+                self.linger(id);
+                whole
+            }
             Err(violation) => {
-                self.close_websocket(id, violation.code, violation.reason);
+                self.fail_websocket(id, violation.code, violation.reason);
                 whole
             }
         };
+        self.spend(work);
+        let tick = self.tick();
         if let Some(Phase::WebSocket(ws)) = live(&mut self.conns, id).map(|conn| &mut conn.phase) {
+            ws.began = (decoder.held_bytes() > 0).then(|| ws.began.unwrap_or(tick));
             ws.decoder = decoder;
         }
         Some(used)
@@ -130,14 +151,18 @@ impl<S> Server<S> {
             (Ok(app), Ok(user)) => (app, user),
         };
         let numeric = matches!(message.user, Some(Value::Number(_)));
+        let is_new = self.hub.member(id.key) != Some((&*app, &*user));
+        self.spend(INIT_WORK);
         self.hub.join(id.key, &app, &user, numeric);
-        let text = format!(
-            "[app {}] add user: {} #{}",
-            log_name(&app),
-            log_name(&user),
-            id.generation
-        );
-        self.log(&text);
+        if is_new {
+            let text = format!(
+                "[app {}] add user: {} #{}",
+                log_name(&app),
+                log_name(&user),
+                id.generation
+            );
+            self.log(&text);
+        }
         self.send_reply(id, Bytes::from_static(OK_FRAME), false);
     }
 
@@ -207,8 +232,28 @@ impl<S> Server<S> {
         self.log(&line);
     }
 
-    /// Says why, and closes from our side.
+    /// Sends a text back, compressed where that was agreed: conformance suites look at both.
+    fn echo(&mut self, id: ConnId, text: Cow<'_, str>) {
+        let deflates = match self.conn(id).map(|conn| &conn.phase) {
+            Some(Phase::WebSocket(ws)) => ws.deflate,
+            _ => false,
+        };
+        let frame = Notice::new(text).frame(deflates.then_some(&mut self.deflate));
+        self.send_reply(id, frame, false);
+    }
+
+    /// Says why, and waits for the peer's close (RFC 6455, 7.1.2).
     pub(super) fn close_websocket(&mut self, id: ConnId, code: u16, reason: &str) {
+        self.send_reply(id, codec::close_frame(code, reason), false);
+        self.leave_hub(id);
+        let tick = self.tick();
+        if let Some(Phase::WebSocket(ws)) = live(&mut self.conns, id).map(|conn| &mut conn.phase) {
+            ws.closing = Some(tick);
+        }
+    }
+
+    /// The same where nothing the peer sends can be understood any more.
+    pub(super) fn fail_websocket(&mut self, id: ConnId, code: u16, reason: &str) {
         self.send_reply(id, codec::close_frame(code, reason), false);
         self.linger(id);
     }
@@ -216,6 +261,14 @@ impl<S> Server<S> {
     /// Answers the peer's close with its own code.
     fn answer_close(&mut self, id: ConnId, code: u16) {
         self.send_reply(id, codec::close_frame(code, ""), false);
+        self.finish_close(id);
+    }
+
+    /// Both sides have said goodbye: what waits is sent, then the connection is closed.
+    fn finish_close(&mut self, id: ConnId) {
+        if let Some(conn) = live(&mut self.conns, id) {
+            conn.input = InputState::Ended;
+        }
         self.linger(id);
     }
 }
@@ -246,7 +299,9 @@ impl Message {
     /// A JSON object's members that matter; an array has none; `None` for anything else.
     fn parse(text: &str) -> Option<Message> {
         // With arbitrary_precision a bare number visits as a map: only the bracket tells.
-        if !text.trim_start().starts_with(['{', '[']) {
+        if !text.trim_start().starts_with(['{', '['])
+            || json::has_more_values(text.as_bytes(), JSON_VALUES_MAX)
+        {
             return None;
         }
         let mut parser = serde_json::Deserializer::from_str(text);
@@ -290,7 +345,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
 }
 
 /// Kept beside the field it bounds: an idle WebSocket must stay small.
-const _: () = assert!(size_of::<WebSocket>() <= 32);
+const _: () = assert!(size_of::<WebSocket>() <= 40);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,89 @@
+//! Requests for files: from the disk by a worker, or from the pages in the binary at once.
+
+use crate::call::shape::Shape;
+use crate::ids::ConnId;
+use crate::message::{FileDone, FileJob, Job};
+use crate::pages;
+use crate::proto::etag;
+use crate::proto::mime;
+use crate::proto::request::{Head, Method};
+use crate::state::calls::{Wait, Work};
+use crate::state::connection::{Meta, Parked, ReplyAs};
+use crate::state::respond::BARE_TYPE;
+use crate::state::server::{Output, Server, live};
+
+impl<S> Server<S> {
+    pub(super) fn serve_file(
+        &mut self,
+        id: ConnId,
+        head: &Head<'_, '_>,
+        meta: Meta,
+        path: &str,
+        mime: &'static str,
+    ) {
+        if !matches!(head.method, Method::Get | Method::Head) {
+            let text = "a file takes GET and HEAD";
+            return self.refuse_with(id, 405, text, &[("Allow", "GET, HEAD")]);
+        }
+        let if_none_match = head
+            .headers("if-none-match")
+            .collect::<Vec<_>>()
+            .join(&b", "[..]);
+        if self.static_on_disk && !mime::is_hidden(path) {
+            let job = FileJob {
+                reply_to: id,
+                path: path.to_owned(),
+                if_none_match,
+            };
+            self.output(Output::Job(Job::File(Box::new(job))));
+            let reply = ReplyAs::Http {
+                meta,
+                shape: Shape::default(),
+                action: "".into(),
+            };
+            return self.park(id, Work::File, Wait::Job, reply);
+        }
+        let page = pages::find(path).filter(|_| !mime::is_hidden(path));
+        let (status, tag, body) = match page {
+            None => (404, "", &b""[..]),
+            Some(page) if etag::is_named(&if_none_match, page.etag()) => {
+                (304, page.etag(), &b""[..])
+            }
+            Some(page) => (200, page.etag(), page.bytes),
+        };
+        self.respond_file(id, &meta, status, mime, tag, body);
+    }
+
+    /// A worker read a file, or found none.
+    pub(super) fn handle_file_done(&mut self, done: &FileDone) {
+        let id = done.reply_to;
+        let Some(conn) = live(&mut self.conns, id) else {
+            return;
+        };
+        let Some(Parked {
+            reply: ReplyAs::Http { meta, .. },
+            ..
+        }) = conn.parked.take().map(|parked| *parked)
+        else {
+            return;
+        };
+        self.wide = false;
+        self.respond_file(id, &meta, done.status, done.mime, &done.etag, &done.body);
+        self.resume(id);
+    }
+
+    fn respond_file(
+        &mut self,
+        id: ConnId,
+        meta: &Meta,
+        status: u16,
+        mime: &str,
+        etag: &str,
+        body: &[u8],
+    ) {
+        let mime = if status == 404 { BARE_TYPE } else { mime };
+        let tag = [("ETag", etag)];
+        let headers = if etag.is_empty() { &[][..] } else { &tag[..] };
+        self.respond(id, meta, status, mime, true, headers, body);
+    }
+}
