@@ -22,7 +22,8 @@ use std::net::IpAddr;
 
 use jdserver::ids::{ConnId, Now};
 use jdserver::limits::{WORK_PER_TURN, WRITE_BYTES_PER_TURN};
-use jdserver::message::{FileDone, Job, JobDone, SettingsDone};
+use jdserver::call::answer::Data;
+use jdserver::message::{FileDone, Job, JobDone, SettingsDone, TimerReply};
 use jdserver::settings::{FileValues, Settings};
 use jdserver::state::server::{Input, Output, Server, Setup};
 use jdserver_fuzz::client_frame;
@@ -50,6 +51,7 @@ struct World {
     server: Server<usize>,
     peers: Vec<Peer>,
     jobs: VecDeque<Job>,
+    timer_calls: usize,
     now: Now,
 }
 
@@ -72,6 +74,7 @@ impl World {
             server,
             peers: Vec::new(),
             jobs: VecDeque::new(),
+            timer_calls: 0,
             now,
         }
     }
@@ -168,7 +171,20 @@ impl World {
             }
             Output::Job(job) => self.jobs.push_back(job),
             Output::Log(line) => assert!(!line.text.contains(['\n', '\r', '\0'])),
-            Output::Workers(_) => {}
+            Output::Timer(call) => {
+                // Every second one finds no room; the others are answered at once.
+                let reply_to = call.reply_to;
+                self.timer_calls += 1;
+                let input = match self.timer_calls % 2 {
+                    0 => Input::TimerRefused(reply_to),
+                    _ => Input::TimerReply(TimerReply {
+                        reply_to,
+                        answer: Ok(Data::Rendered("[{\"id\":1}]".into())),
+                    }),
+                };
+                self.server.handle(input);
+            }
+            Output::Settings(_) => {}
         }
     }
 
@@ -278,6 +294,7 @@ fn file_done(job: Job, text: &str) -> JobDone {
             etag: String::new(),
             body: text.as_bytes().to_vec().into(),
         })),
+        job @ Job::Callback(_) => job.failed(),
         Job::Settings { reply_to } => JobDone::Settings(Box::new(SettingsDone {
             reply_to,
             outcome: FileValues::parse(text).map_err(|error| error.to_string()),

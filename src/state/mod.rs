@@ -7,6 +7,7 @@ pub mod calls;
 pub mod connection;
 pub mod cron;
 pub mod delivery;
+pub mod dispatch;
 pub mod files;
 pub mod http;
 pub mod hub;
@@ -21,6 +22,7 @@ pub mod spec;
 pub mod stats;
 pub mod sweep;
 pub mod timer_queue;
+pub mod timers;
 pub mod websocket;
 
 #[cfg(test)]

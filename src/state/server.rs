@@ -20,7 +20,7 @@ use crate::ids::{ConnId, Now};
 use crate::limits::{
     LOG_TEXT_BYTES_MAX, REFUSALS_MAX, TICK_MS, WORK_PER_SHARE, WORK_PER_SHARE_MIN, WORK_PER_TURN,
 };
-use crate::message::{Job, JobDone, LogFile, LogLine};
+use crate::message::{Job, JobDone, LogFile, LogLine, TimerCall, TimerCounters, TimerReply};
 use crate::proto::deflate::Deflate;
 use crate::proto::logtext::{LogTime, log_text};
 use crate::proto::outbound::{Outbound, Spares};
@@ -49,6 +49,12 @@ pub enum Input<'a> {
     JobDone(JobDone),
     /// A job found no place in the workers' queue.
     JobRefused(Job),
+    /// The timer thread answers a call.
+    TimerReply(TimerReply),
+    /// A call of this connection found no place in the timer thread's queue.
+    TimerRefused(ConnId),
+    /// The timer thread's counters, for `stat`.
+    TimerCounters(TimerCounters),
     /// SIGHUP: settings are to be read again.
     Reload,
     /// SIGTERM, SIGINT: an ordered stop.
@@ -68,10 +74,12 @@ pub enum Output<S> {
     Close(S),
     /// For a worker; one that is refused comes back as [`Input::JobRefused`].
     Job(Job),
+    /// For the timer thread; where that has no room, the connection comes back as [`Input::TimerRefused`].
+    Timer(Box<TimerCall>),
     /// For a log file.
     Log(LogLine),
-    /// The number of workers was changed.
-    Workers(usize),
+    /// Settings were changed: for all threads that go by them.
+    Settings(Box<Settings>),
 }
 
 /// What a server is made with.
@@ -238,6 +246,9 @@ impl<S> Server<S> {
             Input::Writable(id) => self.handle_writable(id),
             Input::JobDone(done) => self.handle_job_done(done),
             Input::JobRefused(job) => self.handle_job_refused(&job),
+            Input::TimerReply(reply) => self.handle_timer_reply(reply),
+            Input::TimerRefused(id) => self.handle_timer_refused(id),
+            Input::TimerCounters(counters) => self.stats.timers = counters,
             Input::Reload => self.output(Output::Job(Job::Settings { reply_to: None })),
             Input::Stop => self.stop(),
         }
