@@ -375,7 +375,8 @@ impl Run {
                 assert!(peer.close_code.is_some(), "{at} was not told");
             }
             assert!(
-                peer.close_code.is_none_or(|code| code == 1001),
+                peer.close_code
+                    .is_none_or(|code| code == 1001 || code == 1008),
                 "{at} was told {:?}",
                 peer.close_code
             );
