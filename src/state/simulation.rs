@@ -147,7 +147,7 @@ impl Run {
         let steps = if crowd > 0 {
             50
         } else {
-            100 + self.rng.below(100)
+            70 + self.rng.below(80)
         };
         for _ in 0..steps {
             for _ in 0..1 + self.rng.below(3) {
