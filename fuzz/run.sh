@@ -18,6 +18,6 @@ for target in "${targets[@]}"; do
     mkdir -p "fuzz/corpus/$target"
     # What one target wrote is no reason to let another wait: each has its own folder.
     cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-        -dict="fuzz/$target.dict" -max_total_time="$seconds" -timeout=10 -print_final_stats=0 -verbosity=0
+        -dict="fuzz/$target.dict" -max_total_time="$seconds" -timeout=30 -print_final_stats=0 -verbosity=0
     echo "fuzz $target: $seconds s without a finding"
 done

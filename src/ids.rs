@@ -1,11 +1,11 @@
 //! Names of things that outlive a borrow, and the time as it is handed down. Never a clock.
 
-/// A connection: its slab key and the generation of that slot, for slots are reused.
+/// A connection: its slab key and its number among all that were accepted, for keys are reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
     /// Key in the slab.
     pub key: u32,
-    /// How often the slot had been taken before, modulo 2³².
+    /// Counts all connections accepted, modulo 2³²; `#N` in logs.
     pub generation: u32,
 }
 

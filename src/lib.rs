@@ -6,7 +6,7 @@
 //! | floor | modules | what |
 //! |---|---|---|
 //! | 4 | `main`, [`daemon`], [`config`] | arguments and settings become channels and threads; ordered stop |
-//! | 3 | [`reactor`], [`disk`], [`worker`] | the shells, one folder per kind of thread |
+//! | 3 | [`reactor`], [`timer`], [`disk`], [`worker`], [`clock`] | the shells, one folder per kind of thread, and the one clock |
 //! | 2 | [`state`] | every decision: connections, who is online, calls, queues |
 //! | 1 | [`message`], [`call`], [`settings`] | what threads say to each other; the call protocol; what can be set |
 //! | 0 | [`proto`], [`pages`], [`ids`], [`limits`] | bytes to facts and back; the pages in the binary |
@@ -16,6 +16,7 @@
 //! receiver's [`proto::outbound`] takes a reference, and the reactor flushes.
 
 pub mod call;
+pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod disk;
@@ -29,4 +30,5 @@ pub mod settings;
 pub mod state;
 #[cfg(test)]
 mod test_dir;
+pub mod timer;
 pub mod worker;

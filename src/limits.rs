@@ -34,7 +34,7 @@ pub const JSON_VALUES_MAX: usize = 50_000;
 /// Calls in one batch. Beyond: error 1.
 pub const BATCH_CALLS_MAX: usize = 1_000;
 /// Messages longer than this are never compressed: it would hold everyone up.
-pub const DEFLATE_BYTES_MAX: usize = 64 << 10;
+pub const DEFLATE_BYTES_MAX: usize = 256 << 10;
 /// Messages shorter than this are never compressed.
 pub const DEFLATE_BYTES_MIN: usize = 256;
 /// A WebSocket frame's header: 2 bytes, 8 of extended length, 4 of mask (RFC 6455, 5.2).
@@ -89,7 +89,9 @@ pub const SPARE_DEQUES_MAX: usize = 1_024;
 pub const SPARE_DEQUE_CHUNKS_MAX: usize = 64;
 /// An application's or user's name. Beyond: an error, for each is kept as long as its connection.
 pub const NAME_BYTES_MAX: usize = 1 << 10;
-/// One pattern of a push; matching costs its length times the name's. Beyond: error 1.
+/// One pattern of a push that has to be tried on names, which costs its length times theirs. Beyond: error 1.
+pub const GLOB_BYTES_MAX: usize = 512;
+/// One plain name in a push. Beyond: error 1.
 pub const PATTERN_BYTES_MAX: usize = 4 << 10;
 /// Names in one leaf of the hub's name index.
 pub const NAME_LEAF_MAX: usize = 256;
@@ -121,6 +123,8 @@ pub const MESSAGE_WORK: u32 = 5;
 pub const BYTES_PER_WORK: usize = 64;
 /// Rows of a long answer made per turn.
 pub const ROWS_PER_TURN: usize = 1_000;
+/// Rows of `Timer.query` made per turn of the timer thread, each about 10 µs: what is due waits for them.
+pub const TIMER_ROWS_PER_TURN: usize = 100;
 /// Queued replies beyond which a connection that does not read them is not read either.
 pub const UNREAD_REPLY_BYTES_MAX: usize = 256 << 10;
 /// After an error answer: bytes read and discarded before the connection is cut.
@@ -131,7 +135,8 @@ pub const LINGER_MS_MAX: u64 = 1_000;
 pub const TICK_MS: u64 = 100;
 /// A body's least speed once its deadline has passed: it gains a second per this many bytes.
 pub const BODY_BYTES_PER_S_MIN: u64 = 16 << 10;
-/// Unfinished input of all connections together. Beyond: 503 or close 1013.
+/// Input of all connections together that is unfinished or waits behind a call. Beyond: whoever holds
+/// most gets 503 or close 1013.
 pub const HELD_BYTES_MAX: usize = 64 << 20;
 /// An answer up to this size is sent even where the queues of all are full.
 pub const SMALL_ANSWER_BYTES_MAX: usize = 4 << 10;
@@ -163,8 +168,9 @@ pub const READS_PER_TURN: usize = 4;
 pub const WRITE_BYTES_PER_TURN: usize = 512 << 10;
 /// Connections accepted in one turn per listener.
 pub const ACCEPTS_PER_TURN: usize = 256;
-/// When descriptors ran out: how long until accepting is tried again though none was closed.
-pub const ACCEPT_RETRY_MS: u64 = 500;
+/// When descriptors ran out, or another thread's queue did not take changed settings: how long until the
+/// reactor tries again though nothing happened.
+pub const RETRY_MS: u64 = 500;
 /// Input kept behind a long poll; then its connection is not read until the poll is over.
 pub const POLL_INPUT_BYTES_MAX: usize = 4 << 10;
 /// Descriptors that are not for connections: logs, files being read, calls of URLs, the poll itself.
@@ -177,3 +183,134 @@ pub const TIMERS_PENDING_MAX: u32 = 20_000_000;
 pub const CRON_HORIZON_S_MAX: i64 = 9 * 366 * 86_400;
 /// Characters of a refused crontab line that its error repeats.
 pub const CRON_ERROR_CHARS_MAX: usize = 40;
+/// Occurrences that `Timer.preview` computes at once, each about 1 µs on the timer thread.
+pub const PREVIEW_TIMES_MAX: usize = 1_000;
+/// Occurrences that `Timer.preview` shows unless told.
+pub const PREVIEW_TIMES_DEFAULT: usize = 5;
+/// Messages on their way to the timer thread (slots are allocated with the channel). Beyond: error 4.
+pub const TIMER_MESSAGES_MAX: usize = 1_024;
+/// Messages the timer thread takes before it looks at what is due.
+pub const TIMER_MESSAGES_PER_TURN: usize = 256;
+/// The timer thread tells its counters at most this often, unless the number of timers changed.
+pub const TIMER_COUNTERS_MS: u64 = 1_000;
+/// At the end: how long callbacks that are out may take.
+pub const TIMER_STOP_MS: u64 = 6_000;
+/// A rendered answer that is taken apart again for a shape that needs its parts: about 10 ms of the
+/// reactor. Beyond: error 4.
+pub const RENDERED_BYTES_PARSED_MAX: usize = 1 << 20;
+/// A rendered answer beyond this is queued as it is, not copied behind its head.
+pub const RENDERED_BYTES_COPIED_MAX: usize = 64 << 10;
+/// Records about timers on their way to the disk thread, in slots that log lines cannot take.
+pub const TIMER_RECORDS_MAX: usize = 1_024;
+/// One record of the timers' journal; a longer one is refused, a length beyond this is a torn record.
+pub const JOURNAL_RECORD_BYTES_MAX: usize = 256 << 20;
+/// Ids of stored timers: exact in JavaScript too. An entry beyond gets another id.
+pub const TIMER_ID_MAX: i64 = 1 << 53;
+/// `timer.json` is written anew when nothing changed for this long.
+pub const MERGE_QUIET_MS: u64 = 1_000;
+/// A journal up to this size is not merged for its size, however small `timer.json` is.
+pub const MERGE_JOURNAL_BYTES_MIN: u64 = 1 << 20;
+/// When `timer.json` could not be written: how long until that is tried again.
+pub const MERGE_RETRY_MS: u64 = 5_000;
+/// `timer.json` is written and synced in pieces of this size, so that a commit waits for one of them at most.
+pub const MERGE_SLICE_BYTES: usize = 1 << 20;
+/// What is kept of the buffer that records are composed in.
+pub const JOURNAL_BUFFER_BYTES_MAX: usize = 1 << 20;
+/// Ids that one warning about a file of timers names.
+pub const WARNED_IDS_MAX: usize = 10;
+/// A one-shot's fields; larger ones have a block of their own, smaller ones share one with their neighbours.
+pub const ONE_SHOT_SHARED_BYTES_MAX: usize = 4 << 10;
+/// The fields of all one-shots together. Beyond: error 4.
+pub const ONE_SHOTS_BYTES_MAX: usize = 4 << 30;
+/// Periodic timers and persistent one-shots, each with its plan and its last runs. Beyond: error 4.
+pub const KEPT_TIMERS_MAX: usize = 1_000_000;
+/// Timers that a turn of the timer thread lets come due, by each clock: a few ms of work; calls come in between.
+pub const DUE_PER_TURN: usize = 250;
+/// The wall clock is looked at this often while crontab lines wait for it.
+pub const CLOCK_CHECK_MS: u64 = 30_000;
+/// A larger step of the wall clock is taken as the new time: nothing is made up for or held back.
+pub const CLOCK_STEP_MS_MAX: u64 = 3 * 3_600_000;
+/// A smaller step is the clocks' drift and what a turn takes, not a step.
+pub const CLOCK_STEP_MS_MIN: u64 = 2_000;
+/// Least time between runs of an interval (contract 5: "min wait time>100ms").
+pub const INTERVAL_MS_MIN: u64 = 100;
+/// Callbacks to one host at once.
+pub const HOST_CALLBACKS_MAX: usize = 24;
+/// The same once a call to it timed out, until one succeeds.
+pub const SLOW_HOST_CALLBACKS_MAX: usize = 4;
+/// Callbacks that wait for a slot: the start of 100,000 intervals at one host must fit, and one host gets at most half.
+pub const DISPATCH_QUEUE_MAX: usize = 262_144;
+/// Waiting callbacks whose request is kept; the others' are made again when their turn comes.
+pub const DISPATCH_BUILT_MAX: usize = 4_096;
+/// Idle hosts that are remembered as slow.
+pub const SLOW_HOSTS_MAX: usize = 1_024;
+/// A one-shot that found the dispatch queue full comes due again after that.
+pub const DISPATCH_RETRY_MS: u64 = 5_000;
+/// A callback without an end this long after its time ran out is lost: its worker died.
+pub const CALLBACK_LOST_MS: u64 = 60_000;
+/// A record of ours that the disk refused is tried again after that.
+pub const FINISH_RETRY_MS: u64 = 5_000;
+/// Time for one callback that a timer may ask for.
+pub const TIMER_TIMEOUT_MS_MAX: u64 = 3_600_000;
+/// Retries that a timer may ask for.
+pub const RETRIES_MAX: u64 = 1_000;
+/// Longest wait before a retry (issue 3: at most an hour).
+pub const RETRY_WAIT_MS_MAX: u64 = 3_600_000;
+/// Wait before the first retry, where the timer names none.
+pub const RETRY_WAIT_MS: u64 = 1_000;
+/// How far a timer's runs may be spread.
+pub const SPLAY_MS_MAX: u64 = 86_400_000;
+/// A wait beyond ten years is taken for ten years.
+pub const WAIT_MS_MAX: u64 = 3_650 * 86_400_000;
+/// Runs that `Timer.log` shows.
+pub const TIMER_LOG_RUNS_MAX: usize = 10;
+/// An answer's first bytes as `Timer.log` shows them.
+pub const TIMER_LOG_TEXT_BYTES_MAX: usize = 100;
+/// An answer's first bytes as `trace.log` shows them.
+pub const CALLBACK_LOG_BYTES_MAX: usize = 200;
+/// Persistent one-shots that failed; beyond, the oldest is forgotten.
+pub const FAILED_TIMERS_MAX: usize = 10_000;
+/// After the workers' queue was full, callbacks are handed out again after that.
+pub const WORKERS_FULL_RETRY_MS: u64 = 10;
+/// Timers of the file that do not run are named in the log up to here, then counted.
+pub const BROKEN_TIMERS_LOGGED_MAX: usize = 20;
+/// A URL to be called, its path and query as they are sent. Beyond: error 1.
+pub const URL_BYTES_MAX: usize = 8 << 10;
+/// A host's name (RFC 1035, 2.3.4, as text). Beyond: error 1.
+pub const HOST_BYTES_MAX: usize = 253;
+/// A method. Beyond: error 1.
+pub const METHOD_BYTES_MAX: usize = 32;
+/// Headers given with a URL. Beyond: error 1.
+pub const CALLBACK_HEADERS_MAX: usize = 64;
+/// One of those; it must fit the buffer it is written from. Beyond: error 1.
+pub const CALLBACK_HEADER_BYTES_MAX: usize = 8 << 10;
+/// All of those together. Beyond: error 1.
+pub const CALLBACK_HEADERS_BYTES_MAX: usize = 32 << 10;
+/// A body to be sent; as a form, data is several times as long. Beyond: error 1.
+pub const CALLBACK_BODY_BYTES_MAX: usize = 16 << 20;
+/// What a connection to a called host buffers, each way: twice as long as the longest line of a head.
+pub const CALLBACK_BUFFER_BYTES: usize = 16 << 10;
+/// An answer to a called URL; beyond, it counts as read and its connection is closed.
+pub const CALLBACK_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// What is kept of that answer, for logs.
+pub const CALLBACK_ANSWER_KEPT_BYTES_MAX: usize = 200;
+/// Time for a call of a URL, whatever was asked.
+pub const CALLBACK_TIMEOUT_MS_MAX: u64 = 86_400_000;
+/// Redirects followed in one call. Beyond: it failed.
+pub const CALLBACK_REDIRECTS_MAX: usize = 5;
+/// Calls at once to one host; as many connections to it are kept.
+pub const CALLBACKS_PER_HOST_MAX: usize = 24;
+/// Idle connections kept, all hosts together: they count among [`RESERVED_FILES`].
+pub const CALLBACK_IDLE_CONNECTIONS_MAX: usize = 64;
+/// How long an idle connection is used again: below the 5 s after which many servers close theirs, for a POST
+/// on one that is just being closed is lost.
+pub const CALLBACK_IDLE_MS_MAX: u64 = 4_000;
+/// Names of hosts whose addresses are known.
+pub const RESOLVED_NAMES_MAX: usize = 1_024;
+/// How long the addresses of a name are taken for right.
+pub const RESOLVED_MS_MAX: u64 = 10_000;
+/// How long a name that was not found is not asked for again.
+pub const UNRESOLVED_MS_MAX: u64 = 1_000;
+/// A worker's stack: a settings file nested as deep as its parser goes needs more than half of it in a build without
+/// optimisation. Pages that are never touched cost nothing.
+pub const WORKER_STACK_BYTES: usize = 512 << 10;

@@ -1,9 +1,11 @@
 //! What threads say to each other: plain owned data, each naming where its reply goes.
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
+use crate::call::answer::Answer;
 use crate::ids::ConnId;
-use crate::settings::FileValues;
+use crate::settings::{FileValues, Settings};
 
 /// A log file, owned by the disk thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +30,12 @@ pub struct LogLine {
 }
 
 /// To the disk thread.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum DiskMsg {
     /// Append a line. No reply.
     Log(LogLine),
+    /// A change of what is stored about timers. Reply: [`TimerMsg::Committed`] or [`TimerMsg::Refused`].
+    Timer(Box<TimerRecord>),
     /// Open every log file anew, for they were moved away. No reply.
     Reopen,
     /// Write what came before this, then end. The reply is the end of the thread.
@@ -43,6 +47,8 @@ pub enum DiskMsg {
 pub enum Job {
     /// Read a file below the static root. Reply: [`JobDone::File`].
     File(Box<FileJob>),
+    /// Call a URL. Reply: [`JobDone::Callback`], which goes to the timer thread.
+    Callback(Box<Callback>),
     /// Read the settings file anew. Reply: [`JobDone::Settings`].
     Settings {
         /// The call `reload`; `None` for a signal.
@@ -66,6 +72,8 @@ pub struct FileJob {
 pub enum JobDone {
     /// Of [`Job::File`].
     File(Box<FileDone>),
+    /// Of [`Job::Callback`].
+    Callback(Box<CallbackDone>),
     /// Of [`Job::Settings`].
     Settings(Box<SettingsDone>),
     /// The job panicked: a defect of ours. A call answers 500.
@@ -99,12 +107,268 @@ pub struct SettingsDone {
     pub outcome: Result<FileValues, String>,
 }
 
+/// To the timer thread.
+#[derive(Debug)]
+pub enum TimerMsg {
+    /// A call about timers. Reply: [`ReactorMsg::TimerReply`].
+    Call(Box<TimerCall>),
+    /// A callback ended, however. No reply.
+    CallbackDone(Box<CallbackDone>),
+    /// Every record up to `seq` is on disk. No reply.
+    Committed {
+        /// Of the last record written.
+        seq: u64,
+    },
+    /// The disk did not take the records from `seq` on: all that were sent since, whether or not it has
+    /// seen them yet, must be undone in reverse. Those sent hereafter carry a `generation` one higher,
+    /// by which the disk tells them from those it still has to drop. No reply.
+    Refused {
+        /// Of the first record not written.
+        seq: u64,
+        /// For logs and answers.
+        reason: Box<str>,
+    },
+    /// Settings changed. No reply.
+    Settings(Box<Settings>),
+    /// End in order: no new callbacks, the last records written. The reply is the end of the thread.
+    Stop,
+}
+
+/// A call about timers.
+#[derive(Debug)]
+pub struct TimerCall {
+    /// The connection that waits.
+    pub reply_to: ConnId,
+    /// What is asked.
+    pub request: TimerRequest,
+}
+
+/// What can be asked of timers (contract 5, issue 3).
+#[derive(Clone, Debug, PartialEq)]
+pub enum TimerRequest {
+    /// `setTimeout`: the body's fields in the order given.
+    Set(Map<String, Value>),
+    /// `Timer.set`: the fields to change.
+    Change(TimerKey, Map<String, Value>),
+    /// `Timer.enable`, `Timer.disable`.
+    Enable(TimerKey, bool),
+    /// `Timer.del`.
+    Del(TimerKey),
+    /// `Timer.get`.
+    Get(TimerKey),
+    /// `Timer.query`.
+    Query,
+    /// `Timer.clear`.
+    Clear,
+    /// `Timer.run`: now, beside its schedule.
+    Run(TimerKey),
+    /// `Timer.log`: the last runs.
+    Log(TimerKey),
+    /// `Timer.preview`: the next occurrences of a crontab line.
+    Preview {
+        /// The line.
+        cron: String,
+        /// IANA name; `None` for the host's zone.
+        tz: Option<String>,
+        /// Unix s, exclusive; `None` for the present.
+        from: Option<i64>,
+        /// How many.
+        n: usize,
+    },
+    /// `Timer.failed`: persistent one-shots that used up their retries.
+    Failed,
+    /// `Timer.retry`: one of those again.
+    Retry(i64),
+}
+
+/// How a call names a timer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimerKey {
+    /// Positive for a periodic timer, negative for a one-shot.
+    Id(i64),
+    /// `app-obj-key`.
+    Code(String),
+}
+
+/// A change of what is stored about timers, for the disk thread. Reply: [`TimerMsg::Committed`] or
+/// [`TimerMsg::Refused`].
+#[derive(Debug, PartialEq)]
+pub struct TimerRecord {
+    /// Counts up by one, also past refused ones: no number is used twice.
+    pub seq: u64,
+    /// How many [`TimerMsg::Refused`] its sender had taken when it sent this; a record of an older
+    /// generation was undone by its sender, so the disk drops it without a reply.
+    pub generation: u32,
+    /// What changed.
+    pub change: TimerChange,
+}
+
+/// One change of what is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TimerChange {
+    /// A timer is new or has new fields; it keeps its place in the list if it has one.
+    Put {
+        /// Its id.
+        id: i64,
+        /// Its fields as compact JSON, `id` last.
+        json: Box<str>,
+    },
+    /// A timer is gone.
+    Del {
+        /// Its id.
+        id: i64,
+    },
+    /// All periodic timers are gone; ids go on.
+    Clear,
+    /// A persistent one-shot used up its retries and moves to the failed list (or, with `Put`, back).
+    Fail {
+        /// Its id.
+        id: i64,
+        /// Its fields as compact JSON, `id` last.
+        json: Box<str>,
+    },
+    /// Counters: the next ids to give.
+    Next {
+        /// Of periodic timers.
+        id: i64,
+        /// Of persistent one-shots, negative.
+        one_shot_id: i64,
+    },
+}
+
+/// What the disk held at start.
+#[derive(Debug, Default)]
+pub struct StoredTimers {
+    /// The next id of a periodic timer; at least 1 and greater than any there is.
+    pub next_id: i64,
+    /// The next id of a persistent one-shot, negative, less than any there is.
+    pub next_one_shot_id: i64,
+    /// Periodic timers in the list's order and persistent one-shots behind them: id and fields as
+    /// they stand in the file.
+    pub timers: Vec<(i64, Box<str>)>,
+    /// One-shots that used up their retries.
+    pub failed: Vec<(i64, Box<str>)>,
+}
+
+/// A URL to be called, checked and complete. Reply: [`TimerMsg::CallbackDone`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Callback {
+    /// The timer.
+    pub timer: i64,
+    /// Of the timer at that time; an answer to an older one is stale.
+    pub version: u32,
+    /// What to send and where.
+    pub request: CallbackRequest,
+    /// Time for all of it, ms.
+    pub timeout_ms: u64,
+}
+
+/// What to send and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallbackRequest {
+    /// `GET`, `POST` or another token.
+    pub method: Box<str>,
+    /// Absolute, `http` or `https`, escaped, no fragment, no user information.
+    pub url: Box<str>,
+    /// `host:port` in lower case: what the dispatch queues by.
+    pub host: Box<str>,
+    /// Checked: no framing headers, no CR or LF. Content-Type and Authorization included.
+    pub headers: Vec<(Box<str>, Box<str>)>,
+    /// The body; `None` for a request without.
+    pub body: Option<Box<[u8]>>,
+}
+
+/// How a callback ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallbackDone {
+    /// As in the callback.
+    pub timer: i64,
+    /// As in the callback.
+    pub version: u32,
+    /// As in the callback's request.
+    pub host: Box<str>,
+    /// Whether its time ran out: the host is slowed down.
+    pub timed_out: bool,
+    /// Status and the answer's first bytes as text, or why there was none.
+    pub outcome: Result<(u16, Box<str>), Box<str>>,
+    /// How long it took, ms.
+    pub took_ms: u64,
+}
+
+/// To the reactor.
+#[derive(Debug)]
+pub enum ReactorMsg {
+    /// A worker is done.
+    JobDone(JobDone),
+    /// The timer thread answers a call.
+    TimerReply(Box<TimerReply>),
+    /// The timer thread's counters changed.
+    TimerCounters(Box<TimerCounters>),
+}
+
+/// What `stat` shows of the timers: counters and gauges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TimerCounters {
+    /// Timers that wait for their time, one-shots and others.
+    pub pending: usize,
+    /// Callbacks handed out, retries included.
+    pub fired: u64,
+    /// Runs that failed for good.
+    pub failed: u64,
+    /// Callbacks made again after a failure.
+    pub retried: u64,
+    /// Occurrences left out: overlap, or a full queue.
+    pub skipped: u64,
+    /// First tries by lateness, from due to handed out; see [`LATENESS_MS`].
+    pub lateness: [u64; LATENESS_MS.len() + 1],
+    /// Callbacks that wait for a slot.
+    pub queue_depth: usize,
+    /// Callbacks that are with a worker.
+    pub busy_workers: usize,
+    /// Periodic timers, disabled ones too.
+    pub periodic: usize,
+    /// Records that the disk refused.
+    pub refused: u64,
+}
+
+/// Upper bounds of the lateness histogram's classes, ms; one more class is for what is beyond.
+pub const LATENESS_MS: [u64; 11] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000];
+
+/// The answer to a [`TimerCall`].
+#[derive(Debug)]
+pub struct TimerReply {
+    /// As in the call.
+    pub reply_to: ConnId,
+    /// The answer.
+    pub answer: Answer,
+}
+
 impl Job {
     /// The connection that waits for it.
     pub fn reply_to(&self) -> Option<ConnId> {
         match self {
             Job::File(job) => Some(job.reply_to),
+            Job::Callback(_) => None,
             Job::Settings { reply_to } => *reply_to,
+        }
+    }
+}
+
+impl Job {
+    /// The reply where a worker failed to make one.
+    pub fn failed(&self) -> JobDone {
+        match self {
+            Job::Callback(callback) => JobDone::Callback(Box::new(CallbackDone {
+                timer: callback.timer,
+                version: callback.version,
+                host: callback.request.host.clone(),
+                timed_out: false,
+                outcome: Err("a worker failed: see the server's log".into()),
+                took_ms: 0,
+            })),
+            _ => JobDone::Failed {
+                reply_to: self.reply_to(),
+            },
         }
     }
 }
@@ -114,6 +378,7 @@ impl JobDone {
     pub fn reply_to(&self) -> Option<ConnId> {
         match self {
             JobDone::File(done) => Some(done.reply_to),
+            JobDone::Callback(_) => None,
             JobDone::Settings(done) => done.reply_to,
             JobDone::Failed { reply_to } => *reply_to,
         }
@@ -130,5 +395,7 @@ mod tests {
         assert!(size_of::<DiskMsg>() <= 32);
         assert!(size_of::<Job>() <= 32);
         assert!(size_of::<JobDone>() <= 32);
+        assert!(size_of::<TimerMsg>() <= 32);
+        assert!(size_of::<ReactorMsg>() <= 32);
     }
 }

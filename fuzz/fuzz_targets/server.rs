@@ -18,12 +18,12 @@
 #![no_main]
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
 use std::net::IpAddr;
 
 use jdserver::ids::{ConnId, Now};
-use jdserver::limits::{WORK_PER_TURN, WRITE_BYTES_PER_TURN, WRITE_CHUNKS_MAX};
-use jdserver::message::{FileDone, Job, JobDone, SettingsDone};
+use jdserver::limits::{WORK_PER_TURN, WRITE_BYTES_PER_TURN};
+use jdserver::call::answer::Data;
+use jdserver::message::{FileDone, Job, JobDone, SettingsDone, TimerReply};
 use jdserver::settings::{FileValues, Settings};
 use jdserver::state::server::{Input, Output, Server, Setup};
 use jdserver_fuzz::client_frame;
@@ -51,6 +51,7 @@ struct World {
     server: Server<usize>,
     peers: Vec<Peer>,
     jobs: VecDeque<Job>,
+    timer_calls: usize,
     now: Now,
 }
 
@@ -73,6 +74,7 @@ impl World {
             server,
             peers: Vec::new(),
             jobs: VecDeque::new(),
+            timer_calls: 0,
             now,
         }
     }
@@ -169,19 +171,30 @@ impl World {
             }
             Output::Job(job) => self.jobs.push_back(job),
             Output::Log(line) => assert!(!line.text.contains(['\n', '\r', '\0'])),
-            Output::Workers(_) => {}
+            Output::Timer(call) => {
+                // Every second one finds no room; the others are answered at once.
+                let reply_to = call.reply_to;
+                self.timer_calls += 1;
+                let input = match self.timer_calls % 2 {
+                    0 => Input::TimerRefused(reply_to),
+                    _ => Input::TimerReply(TimerReply {
+                        reply_to,
+                        answer: Ok(Data::Rendered("[{\"id\":1}]".into())),
+                    }),
+                };
+                self.server.handle(input);
+            }
+            Output::Settings(_) => {}
         }
     }
 
     fn transmit(&mut self, id: ConnId) {
-        let mut left = WRITE_BYTES_PER_TURN;
+        let (mut left, mut buffer) = (WRITE_BYTES_PER_TURN, [0; 4 << 10]);
         while let Some(conn) = self.server.connection(id) {
             if conn.outbound.is_empty() {
                 return;
             }
-            let mut slots = [IoSlice::new(&[]); WRITE_CHUNKS_MAX];
-            let lent = conn.outbound.chunks(&mut slots);
-            let waiting: usize = slots[..lent].iter().map(|slot| slot.len()).sum();
+            let waiting = conn.outbound.gather(&mut buffer);
             let peer = &mut self.peers[conn.io];
             assert!(peer.open && !peer.shut, "written to after its end");
             let written = waiting.min(peer.window).min(left);
@@ -228,6 +241,7 @@ impl World {
     fn check(&mut self) {
         let open = self.peers.iter().filter(|peer| peer.open).count();
         assert_eq!(self.server.len(), open);
+        self.server.check();
         for (at, peer) in self.peers.iter().enumerate() {
             let io = self.server.connection(peer.id).map(|conn| conn.io);
             assert_eq!(
@@ -280,6 +294,7 @@ fn file_done(job: Job, text: &str) -> JobDone {
             etag: String::new(),
             body: text.as_bytes().to_vec().into(),
         })),
+        job @ Job::Callback(_) => job.failed(),
         Job::Settings { reply_to } => JobDone::Settings(Box::new(SettingsDone {
             reply_to,
             outcome: FileValues::parse(text).map_err(|error| error.to_string()),

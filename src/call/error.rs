@@ -53,6 +53,18 @@ impl CallError {
         )
     }
 
+    /// `接口不支持`: an object that is known has no such method. The name is escaped as a parameter is.
+    pub fn unknown_method(object: &str, method: &str) -> Self {
+        Self::with_message(
+            1,
+            "接口不支持",
+            format!(
+                "Bad request - unknown `{object}` method: `{}`",
+                escape(method)
+            ),
+        )
+    }
+
     /// Unknown object: code 2 with ``Operation is not allowed for current user: `No.such` ``. The name is escaped
     /// as a parameter is.
     pub fn not_allowed(name: &str) -> Self {

@@ -2,6 +2,7 @@
 //! what a call does is decided in [`crate::state`].
 
 pub mod answer;
+pub mod callback;
 pub mod error;
 pub mod expression;
 pub mod name;
@@ -11,5 +12,6 @@ pub mod reference;
 pub mod shape;
 pub mod source;
 pub mod time;
+pub mod timer;
 pub mod tuples;
 pub mod xml;

@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use crate::call::answer::{self, Answer, Data};
+use crate::call::error::CallError;
 use crate::call::source::Body;
 use crate::call::xml;
+use crate::limits::RENDERED_BYTES_PARSED_MAX;
 use crate::proto::form::{Field, Form};
 use crate::proto::json;
 
@@ -69,6 +71,17 @@ impl Shape {
         }
     }
 
+    /// What stands before and behind data that is JSON already, where it goes into the body as it is; `None`
+    /// where this shape needs its parts.
+    pub fn around_json(&self) -> Option<(&'static [u8], &'static [u8])> {
+        match (&self.jsonp, self.style) {
+            (Some(_), _) | (None, Style::Tabs | Style::Xml) => None,
+            (None, Style::List) => Some((b"[0,", b"]\n")),
+            (None, Style::Raw) => Some((b"", b"\n")),
+            (None, Style::Object) => Some((b"{\"code\":0,\"data\":", b"}\n")),
+        }
+    }
+
     /// Appends the whole body of the answer, newline included, and gives its Content-Type.
     pub fn write(&self, out: &mut Vec<u8>, answer: Answer) -> &'static str {
         let Some(jsonp) = &self.jsonp else {
@@ -86,6 +99,13 @@ impl Shape {
     }
 
     fn write_styled(&self, out: &mut Vec<u8>, answer: Answer) -> &'static str {
+        let answer = match answer {
+            Ok(Data::Rendered(text)) if self.is_too_long(&text) => Err(CallError::new(
+                4,
+                "answer is too long for this shape: ask for JSON",
+            )),
+            answer => answer,
+        };
         match self.style {
             Style::List => answer::write(out, &answer),
             Style::Raw => write_raw(out, &answer),
@@ -97,6 +117,11 @@ impl Shape {
             }
         }
         TEXT
+    }
+
+    /// Whether it would hold the reactor up to take a rendered answer apart.
+    fn is_too_long(&self, text: &str) -> bool {
+        matches!(self.style, Style::Tabs | Style::Xml) && text.len() > RENDERED_BYTES_PARSED_MAX
     }
 }
 
@@ -135,6 +160,11 @@ fn write_tabs(out: &mut Vec<u8>, answer: &Answer) {
     match answer {
         Ok(Data::Json(Value::Array(items))) => join_tabs(out, items.iter()),
         Ok(Data::Json(Value::Object(members))) => join_tabs(out, members.values()),
+        Ok(Data::Rendered(text)) => match serde_json::from_str(text) {
+            Ok(Value::Array(items)) => join_tabs(out, items.iter()),
+            Ok(Value::Object(members)) => join_tabs(out, members.values()),
+            _ => write_raw(out, answer),
+        },
         _ => write_raw(out, answer),
     }
 }
@@ -192,6 +222,34 @@ mod tests {
             "接口不支持",
             "Bad request - unknown ac: nosuch",
         ))
+    }
+
+    #[test]
+    fn rendered_answers_look_like_others() {
+        let text = r#"[{"id":1,"b":"x"},"y"]"#;
+        let parsed: Value = serde_json::from_str(text).unwrap();
+        for query in [
+            "",
+            "_raw=1",
+            "_raw=2",
+            "retfn=obj",
+            "retfn=xml",
+            "_jsonp=f",
+            "retfn=raw",
+        ] {
+            let shape = Shape::new(&Form::parse(query.as_bytes()), None);
+            let (mut rendered, mut json) = (Vec::new(), Vec::new());
+            shape.write(&mut rendered, Ok(Data::Rendered(text.into())));
+            shape.write(&mut json, data(parsed.clone()));
+            assert_eq!(String::from_utf8(rendered), String::from_utf8(json.clone()));
+            if let Some((before, behind)) = shape.around_json() {
+                assert_eq!([before, text.as_bytes(), behind].concat(), json, "{query}");
+            }
+        }
+        let long = format!("[{}1]", "1,".repeat(RENDERED_BYTES_PARSED_MAX / 2));
+        let mut out = Vec::new();
+        Shape::new(&Form::parse(b"_raw=2"), None).write(&mut out, Ok(Data::Rendered(long.into())));
+        assert!(out.len() < 100);
     }
 
     fn data(value: Value) -> Answer {

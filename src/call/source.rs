@@ -139,7 +139,7 @@ impl<'a> Params<'a> {
     }
 
     /// A value that counts, before any escaping.
-    fn find(&self, from: From, name: &str) -> Option<&Field<'a>> {
+    pub(super) fn find(&self, from: From, name: &str) -> Option<&Field<'a>> {
         // A null, which only a batch can put into a query, hides nothing: it is as if it were not there.
         let set = |field: &&Field<'a>| !matches!(field, Field::Json(Value::Null));
         let query = || self.query.get(name).filter(set);

@@ -1,4 +1,5 @@
-//! The disk thread: owns the log files. Decides nothing, and nobody waits for it.
+//! The disk thread: owns the log files and what is stored about timers. Decides nothing, and nobody waits for it
+//! but who asked for something to last.
 //!
 //! | module | what |
 //! |---|---|
@@ -6,11 +7,28 @@
 //! | [`thread`] | the loop: takes all that is there, then writes once per file |
 //! | [`log_files`] | the files: opened at first use, reopened, failures counted and retried |
 //! | [`sink`] | what crates log through `log` |
+//! | [`timers`] | `timer.json` and its journals: where what is, and what a start makes of it |
+//! | [`store`] | the same while the daemon runs: commits, merges |
+//! | [`keeper`] | the conversation with the timer thread, and when a merge is due |
+//! | [`image`] | what is stored, in memory |
+//! | [`files`] | the file operations beneath, to be replaced in tests |
 
+#[cfg(test)]
+mod fake_files;
+mod files;
+mod image;
+mod keeper;
+#[cfg(test)]
+mod keeper_tests;
 pub mod log_files;
 pub mod sender;
 pub mod sink;
+mod store;
+#[cfg(test)]
+mod store_tests;
 pub mod thread;
+pub mod timers;
 
-pub use sender::LogSender;
-pub use thread::{Disk, spawn};
+pub use sender::{LogSender, TimerSender};
+pub use thread::{Disk, Timers, spawn};
+pub use timers::TimerStore;

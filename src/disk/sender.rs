@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use crate::limits::{LOG_LINES_MAX, LOG_QUEUE_BYTES_MAX};
-use crate::message::{DiskMsg, LogFile, LogLine};
+use crate::limits::{LOG_LINES_MAX, LOG_QUEUE_BYTES_MAX, TIMER_RECORDS_MAX};
+use crate::message::{DiskMsg, LogFile, LogLine, TimerRecord};
+
+/// Slots for messages that are neither lines nor records.
+const CONTROL_MAX: usize = 1;
 
 /// What both ends share besides the channel.
 #[derive(Debug, Default)]
 struct Shared {
+    queued_lines: AtomicUsize,
     queued_bytes: AtomicUsize,
     dropped: AtomicU64,
     reopen: AtomicBool,
@@ -30,7 +34,8 @@ impl LogSender {
     pub fn try_send(&self, file: LogFile, text: String) -> bool {
         let bytes = text.len();
         let before = self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before + bytes <= LOG_QUEUE_BYTES_MAX;
+        let lines_before = self.shared.queued_lines.fetch_add(1, Ordering::Relaxed);
+        let fits = before + bytes <= LOG_QUEUE_BYTES_MAX && lines_before < LOG_LINES_MAX;
         if fits
             && self
                 .channel
@@ -40,6 +45,7 @@ impl LogSender {
             return true;
         }
         self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.shared.queued_lines.fetch_sub(1, Ordering::Relaxed);
         self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         false
     }
@@ -59,6 +65,25 @@ impl LogSender {
     }
 }
 
+/// Sends records about timers to the disk thread; for the timer thread alone, as their order counts.
+#[derive(Debug)]
+pub struct TimerSender {
+    channel: Sender<DiskMsg>,
+}
+
+impl TimerSender {
+    /// Hands a record over. Errors: it comes back. Log lines never take its place, so as many records
+    /// as there is room for ([`TIMER_RECORDS_MAX`]) are under way, and a `Committed` or `Refused` is sure to come
+    /// after which to try again; or the disk thread is gone, and with it the daemon.
+    pub fn try_send(&self, record: Box<TimerRecord>) -> Result<(), Box<TimerRecord>> {
+        match self.channel.try_send(DiskMsg::Timer(record)) {
+            Err(TrySendError::Full(DiskMsg::Timer(record)))
+            | Err(TrySendError::Disconnected(DiskMsg::Timer(record))) => Err(record),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The disk thread's end.
 #[derive(Debug)]
 pub(super) struct LogReceiver {
@@ -69,6 +94,7 @@ pub(super) struct LogReceiver {
 impl LogReceiver {
     /// To be told of every line taken out.
     pub(super) fn handle_taken(&self, bytes: usize) {
+        self.shared.queued_lines.fetch_sub(1, Ordering::Relaxed);
         self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
@@ -83,15 +109,16 @@ impl LogReceiver {
     }
 }
 
-/// Both ends of a new channel.
-pub(super) fn channel() -> (LogSender, LogReceiver) {
-    let (sender, receiver) = bounded(LOG_LINES_MAX);
+/// All ends of a new channel.
+pub(super) fn channel() -> (LogSender, TimerSender, LogReceiver) {
+    let (sender, receiver) = bounded(LOG_LINES_MAX + TIMER_RECORDS_MAX + CONTROL_MAX);
     let shared = Arc::new(Shared::default());
     (
         LogSender {
-            channel: sender,
+            channel: sender.clone(),
             shared: Arc::clone(&shared),
         },
+        TimerSender { channel: sender },
         LogReceiver {
             channel: receiver,
             shared,
@@ -102,24 +129,39 @@ pub(super) fn channel() -> (LogSender, LogReceiver) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::TimerChange;
+
+    fn record(seq: u64) -> Box<TimerRecord> {
+        Box::new(TimerRecord {
+            seq,
+            generation: 0,
+            change: TimerChange::Clear,
+        })
+    }
 
     #[test]
     fn a_full_queue_drops_and_counts() {
-        let (sender, receiver) = channel();
+        let (sender, timers, receiver) = channel();
         for _ in 0..LOG_LINES_MAX {
             assert!(sender.try_send(LogFile::Server, "x".to_owned()));
         }
         assert!(!sender.try_send(LogFile::Server, "y".to_owned()));
+        for seq in 0..(TIMER_RECORDS_MAX + CONTROL_MAX) as u64 {
+            assert_eq!(timers.try_send(record(seq)), Ok(()), "lines leave room");
+        }
+        assert_eq!(timers.try_send(record(7)), Err(record(7)));
         assert!(!sender.stop(Duration::ZERO));
         sender.reopen();
         assert_eq!((receiver.poll_dropped(), receiver.poll_dropped()), (1, 0));
         assert!(receiver.poll_reopen() && !receiver.poll_reopen());
-        assert_eq!(receiver.channel.len(), LOG_LINES_MAX);
+        receiver.channel.try_recv().expect("a line");
+        receiver.handle_taken(1);
+        assert!(sender.try_send(LogFile::Server, "x".to_owned()));
     }
 
     #[test]
     fn queued_bytes_are_bounded_and_freed() {
-        let (sender, receiver) = channel();
+        let (sender, _, receiver) = channel();
         let big = "x".repeat(LOG_QUEUE_BYTES_MAX);
         assert!(sender.try_send(LogFile::Trace, big.clone()));
         assert!(!sender.try_send(LogFile::Trace, "y".to_owned()));
@@ -131,8 +173,9 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_gone_is_noticed() {
-        let (sender, receiver) = channel();
+        let (sender, timers, receiver) = channel();
         drop(receiver);
+        assert!(timers.try_send(record(1)).is_err());
         assert!(!sender.try_send(LogFile::Server, "x".to_owned()));
         assert!(!sender.stop(Duration::from_secs(60)));
     }

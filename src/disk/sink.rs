@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn warnings_become_lines_and_less_does_not() {
-        let (sender, receiver) = channel();
+        let (sender, _, receiver) = channel();
         let sink = Sink {
             sender,
             zone: TimeZone::UTC,

@@ -65,6 +65,8 @@ pub struct Response<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The `Connection` header.
     pub persistence: Persistence,
+    /// Bytes of the body that follow in chunks of their own, behind what [`write()`] is given.
+    pub further_bytes: usize,
 }
 
 /// Appends head and body to `out`. `Content-Length` is the body's, also for HEAD
@@ -93,7 +95,7 @@ pub fn write(out: &mut Vec<u8>, date: &str, response: &Response<'_>, body: &[u8]
     let has_length = !(is_bodiless(response.status) || head_only && body.is_empty());
     if has_length {
         out.extend_from_slice(b"Content-Length: ");
-        write_decimal(out, body.len() as u64);
+        write_decimal(out, (body.len() + response.further_bytes) as u64);
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(match response.persistence {
@@ -228,6 +230,7 @@ mod tests {
         no_cache: true,
         headers: &[],
         persistence: Persistence::Implied,
+        further_bytes: 0,
     };
 
     #[track_caller]
@@ -246,6 +249,21 @@ mod tests {
     }
 
     #[test]
+    fn the_length_counts_what_follows() {
+        let response = Response {
+            further_bytes: 7,
+            ..PLAIN
+        };
+        let mut out = Vec::new();
+        write(&mut out, DATE, &response, b"[0,", false);
+        let text = String::from_utf8_lossy(&out);
+        assert!(
+            text.contains("Content-Length: 10\r\n") && text.ends_with("\r\n\r\n[0,"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn headers_come_in_one_order() {
         let response = Response {
             status: 404,
@@ -253,6 +271,7 @@ mod tests {
             no_cache: false,
             headers: &[("X-A", "1"), ("X-B", "")],
             persistence: Persistence::Close,
+            further_bytes: 0,
         };
         let head = "HTTP/1.1 404 Not Found\r\nX-A: 1\r\nX-B: \r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
             Content-Length: 0\r\nConnection: close\r\n\r\n";
@@ -268,6 +287,7 @@ mod tests {
                 no_cache: false,
                 headers: &[],
                 persistence: Persistence::KeepAlive,
+                further_bytes: 0,
             };
             let phrase = reason(status);
             let head = format!(

@@ -59,7 +59,7 @@ pub(super) fn split(target: &str, options: bool) -> Result<(&str, &str), HttpErr
 
 /// Whether `text` is a host with an optional port, as in Host and in an http URL: not empty, no
 /// user information (RFC 9110, 4.2.1 and 4.2.4; RFC 3986, 3.2.2).
-pub(super) fn is_authority(text: &[u8]) -> bool {
+pub(crate) fn is_authority(text: &[u8]) -> bool {
     let (host_is_valid, rest) = if let Some(literal) = text.strip_prefix(b"[") {
         let Some(close) = memchr(b']', literal) else {
             return false;
@@ -143,7 +143,8 @@ fn escaped(bytes: &[u8]) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-fn decode_escapes(raw: &[u8]) -> Vec<u8> {
+/// Decodes percent escapes once; a broken one stays as it is.
+pub(super) fn decode_escapes(raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(at) = memchr(b'%', rest) {

@@ -35,7 +35,7 @@ pub(super) fn is_token_char(byte: u8) -> bool {
 }
 
 /// Whether `text` is a token: not empty, token characters only.
-pub(super) fn is_token(text: &[u8]) -> bool {
+pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&b| is_token_char(b))
 }
 

@@ -10,12 +10,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Registry, Token, Waker};
 
 use crate::limits::MAILBOX_MAX;
-use crate::message::JobDone;
+use crate::message::ReactorMsg;
 
 /// A way to the reactor, for any thread.
 #[derive(Clone, Debug)]
 pub struct Mailbox {
-    sender: Sender<JobDone>,
+    sender: Sender<ReactorMsg>,
     waker: Arc<Waker>,
     woken: Arc<AtomicBool>,
 }
@@ -23,7 +23,7 @@ pub struct Mailbox {
 /// The reactor's end.
 #[derive(Debug)]
 pub struct Inbox {
-    receiver: Receiver<JobDone>,
+    receiver: Receiver<ReactorMsg>,
     woken: Arc<AtomicBool>,
 }
 
@@ -48,7 +48,7 @@ pub fn mailbox(registry: &Registry, token: Token) -> io::Result<(Mailbox, Inbox)
 
 impl Mailbox {
     /// Hands a message over; waits while the mailbox is full, gives up when the reactor is gone.
-    pub fn send(&self, message: JobDone) {
+    pub fn send(&self, message: ReactorMsg) {
         if self.sender.send(message).is_ok() && !self.woken.swap(true, Ordering::AcqRel) {
             // Failing means that the reactor is gone too.
             let _ = self.waker.wake();
@@ -64,7 +64,7 @@ impl Inbox {
     }
 
     /// The next message.
-    pub fn poll(&self) -> Option<JobDone> {
+    pub fn poll(&self) -> Option<ReactorMsg> {
         self.receiver.try_recv().ok()
     }
 }

@@ -3,23 +3,26 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use crate::ids::{ConnId, Now};
+use crate::clock::Clock;
+use crate::ids::ConnId;
 use crate::limits::{
-    ACCEPT_RETRY_MS, ACCEPTS_PER_TURN, EVENTS_PER_POLL, READ_BYTES, READS_PER_TURN,
-    WRITE_BYTES_PER_TURN,
+    ACCEPTS_PER_TURN, EVENTS_PER_POLL, READ_BYTES, READS_PER_TURN, RETRY_MS, WRITE_BYTES_PER_TURN,
 };
-use crate::message::{Job, LogLine};
+use crate::message::{Job, LogLine, ReactorMsg, TimerCall};
 use crate::reactor::listener::Listener;
 use crate::reactor::mailbox::{self, Inbox, Mailbox};
 use crate::reactor::socket::Socket;
+use crate::settings::Settings;
 use crate::state::server::{Input, Output, Server};
+
+type TellSettings = dyn Fn(Box<Settings>) -> Result<(), Box<Settings>>;
 
 /// The ways out of the reactor, none of which may wait.
 pub struct Ports {
@@ -29,8 +32,10 @@ pub struct Ports {
     pub log: Box<dyn Fn(LogLine) -> bool>,
     /// SIGHUP: log files are to be opened anew.
     pub reopen_logs: Box<dyn Fn()>,
-    /// `workers` was changed.
-    pub set_workers_max: Box<dyn Fn(usize)>,
+    /// Hands a call to the timer thread; false when it has no room.
+    pub ask_timers: Box<dyn Fn(Box<TimerCall>) -> bool>,
+    /// Tells changed settings to the other threads, or gives them back to be told later.
+    pub tell_settings: Box<TellSettings>,
 }
 
 /// The thread's state.
@@ -51,28 +56,8 @@ pub struct Reactor {
     spare: Option<File>,
     /// Descriptors ran out: no event will come for those who wait.
     starved: bool,
-}
-
-/// The only clock of the reactor's side.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock(Instant);
-
-impl Clock {
-    /// A clock that starts now.
-    pub fn start() -> Self {
-        Clock(Instant::now())
-    }
-
-    /// The present.
-    pub fn now(self) -> Now {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Now {
-            mono_ms: self.0.elapsed().as_millis() as u64,
-            unix_ms: unix.as_millis() as u64,
-        }
-    }
+    /// Changed settings that the other threads do not know yet.
+    untold: Option<Box<Settings>>,
 }
 
 /// Why a connection is read.
@@ -110,7 +95,7 @@ impl Reactor {
     pub fn new(
         mut listeners: Vec<Listener>,
         clock: Clock,
-        make: impl FnOnce(Mailbox) -> (Server<Socket>, Ports),
+        make: impl FnOnce(Mailbox) -> io::Result<(Server<Socket>, Ports)>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let (mailbox, inbox) = mailbox::mailbox(poll.registry(), MAILBOX)?;
@@ -120,7 +105,7 @@ impl Reactor {
         for (at, listener) in listeners.iter_mut().take(LISTENERS_MAX).enumerate() {
             listener.register(poll.registry(), Token(LISTENERS + at))?;
         }
-        let (server, ports) = make(mailbox);
+        let (server, ports) = make(mailbox)?;
         Ok(Reactor {
             poll,
             listeners,
@@ -134,6 +119,7 @@ impl Reactor {
             waiting: VecDeque::new(),
             spare: File::open("/dev/null").ok(),
             starved: false,
+            untold: None,
         })
     }
 
@@ -153,7 +139,7 @@ impl Reactor {
         if !self.ready.is_empty() || !self.waiting.is_empty() {
             return Some(Duration::ZERO);
         }
-        let retry_ms = self.starved.then_some(ACCEPT_RETRY_MS);
+        let retry_ms = (self.starved || self.untold.is_some()).then_some(RETRY_MS);
         let due_ms = self.server.poll_timeout();
         let due_ms = due_ms.map(|due_ms| due_ms.saturating_sub(self.clock.now().mono_ms));
         due_ms
@@ -174,13 +160,18 @@ impl Reactor {
             }
         }
         self.inbox.clear();
-        while let Some(done) = self.inbox.poll() {
-            self.server.handle(Input::JobDone(done));
+        while let Some(message) = self.inbox.poll() {
+            self.server.handle(match message {
+                ReactorMsg::JobDone(done) => Input::JobDone(done),
+                ReactorMsg::TimerReply(reply) => Input::TimerReply(*reply),
+                ReactorMsg::TimerCounters(counters) => Input::TimerCounters(*counters),
+            });
         }
         self.accept_waiting();
         while let Some(output) = self.server.poll_output() {
             self.perform(output);
         }
+        self.tell_settings();
     }
 
     fn handle_event(&mut self, event: &Event) {
@@ -278,7 +269,20 @@ impl Reactor {
                     self.server.stats().log_dropped += 1;
                 }
             }
-            Output::Workers(workers_max) => (self.ports.set_workers_max)(workers_max),
+            Output::Timer(call) => {
+                let id = call.reply_to;
+                if !(self.ports.ask_timers)(call) {
+                    self.server.handle(Input::TimerRefused(id));
+                }
+            }
+            Output::Settings(settings) => self.untold = Some(settings),
+        }
+    }
+
+    /// Settings that a full queue did not take are told later, the newest only.
+    fn tell_settings(&mut self) {
+        if let Some(settings) = self.untold.take() {
+            self.untold = (self.ports.tell_settings)(settings).err();
         }
     }
 

@@ -24,4 +24,4 @@ pub use change::{Origin, SettingError};
 pub use file::{FileError, FileValues};
 pub use rule::Rule;
 pub use table::{Setting, Settings, TABLE, When};
-pub use value::{FullQueue, Secret};
+pub use value::{FullQueue, Overlap, Secret};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::limits::BODY_BYTES_MAX;
 use crate::settings::change::Origin;
 use crate::settings::rule::Rule;
-use crate::settings::value::{Field, FullQueue, Secret};
+use crate::settings::value::{Field, FullQueue, Overlap, Secret};
 use crate::settings::{IpNet, Listen};
 
 /// When a change of a setting takes effect.
@@ -144,6 +144,14 @@ settings! {
         "Threads at most for work that may block: files, calls of URLs. They are started on demand.";
     http_call_timeout_ms: u64, "httpCallTimeout" = "5", Rule::Seconds { min_ms: 10, max_ms: DAY_MS }, "5", RunTime,
         "Seconds for a call of a URL.";
+    timer_overlap: Overlap, "timer_overlap" = "allow", Rule::Words(&["allow", "skip", "queue"]), "skip", RunTime,
+        "What a timer does that comes due while its last run is still under way, where it has no `overlap` of its own.";
+    callback_insecure: bool, "callback_insecure" = "false", Rule::Bool, "true", RunTime,
+        "Whether calls of https URLs take any certificate, self-signed ones too.";
+    callback_allow: Vec<IpNet>, "callback_allow" = "", Rule::Networks, "203.0.113.0/24", Reload,
+        "Addresses and networks that URLs may be called at; all by default.";
+    callback_deny: Vec<IpNet>, "callback_deny" = "", Rule::Networks, "169.254.0.0/16", Reload,
+        "Addresses and networks that no URL is called at, even where callback_allow names them.";
     html_escape: bool, "htmlEscape" = "true", Rule::Bool, "false", RunTime,
         "Whether < and > in parameters of HTTP calls are escaped.";
     log_ws: bool, "jdserver_log_ws" = "false", Rule::Bool, "true", RunTime,

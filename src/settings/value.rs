@@ -18,6 +18,30 @@ pub enum FullQueue {
     Drop,
 }
 
+/// What a timer does that comes due while its last run is still under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overlap {
+    /// It runs beside it, as in the original.
+    #[default]
+    Allow,
+    /// It leaves this run out.
+    Skip,
+    /// It runs once more right after it.
+    Queue,
+}
+
+impl Overlap {
+    /// By its word.
+    pub fn parse(text: &str) -> Option<Overlap> {
+        match text {
+            "allow" => Some(Overlap::Allow),
+            "skip" => Some(Overlap::Skip),
+            "queue" => Some(Overlap::Queue),
+            _ => None,
+        }
+    }
+}
+
 /// A text that no log, message or debug output ever shows.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
@@ -172,6 +196,21 @@ impl Field for FullQueue {
             FullQueue::Close => "close".to_owned(),
             FullQueue::Drop => "drop".to_owned(),
         }
+    }
+}
+
+impl Field for Overlap {
+    fn parse(_: &Rule, text: &str) -> Option<Self> {
+        Overlap::parse(text)
+    }
+
+    fn print(&self) -> String {
+        match self {
+            Overlap::Allow => "allow",
+            Overlap::Skip => "skip",
+            Overlap::Queue => "queue",
+        }
+        .to_owned()
     }
 }
 

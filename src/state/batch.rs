@@ -136,10 +136,7 @@ impl<S> Server<S> {
             return (Progress::Done(Err(cancelled)), "batch".into());
         }
         if batch.answer_bytes > BATCH_ANSWER_BYTES_MAX {
-            return (
-                fail("batch answers take more than 32 MiB together"),
-                "batch".into(),
-            );
+            return (Progress::Done(Err(too_large())), "batch".into());
         }
         match batch.read(call) {
             Err(error) => (Progress::Done(Err(error)), "batch".into()),
@@ -226,7 +223,12 @@ impl Batch {
         Ok(source)
     }
 
-    fn finish(&mut self, answer: Answer) {
+    fn finish(&mut self, mut answer: Answer) {
+        if let Ok(Data::Rendered(text)) = &answer
+            && self.answer_bytes + text.len() * VALUE_PER_TEXT > BATCH_ANSWER_BYTES_MAX
+        {
+            answer = Err(too_large());
+        }
         self.stopped |= self.one_transaction && answer.is_err();
         let answer = answer::to_value(answer);
         self.answer_bytes += memory_of(&answer);
@@ -258,6 +260,9 @@ fn memory_of(value: &Value) -> usize {
     }
 }
 
+/// What JSON text takes in memory once it is taken apart, about: short members in maps.
+const VALUE_PER_TEXT: usize = 4;
+
 /// Reading one sub-call, in units of work.
 const CALL_WORK: u32 = 20;
 
@@ -273,6 +278,10 @@ fn is_empty(value: &Value) -> bool {
 
 fn fail(detail: &'static str) -> Progress {
     Progress::Done(Err(CallError::new(1, detail)))
+}
+
+fn too_large() -> CallError {
+    CallError::new(1, "batch answers take more than 32 MiB together")
 }
 
 fn bad_call() -> CallError {

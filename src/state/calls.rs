@@ -9,15 +9,18 @@ use crate::call::answer::{Answer, Data};
 use crate::call::error::CallError;
 use crate::call::name;
 use crate::call::source::{Body, From, Params, escape};
+use crate::call::timer;
 use crate::ids::ConnId;
 use crate::limits::{BYTES_PER_WORK, LOG_TEXT_BYTES_MAX, ROWS_PER_TURN};
-use crate::message::{Job, JobDone, LogFile, LogLine, SettingsDone};
+use crate::message::{
+    Job, JobDone, LogFile, LogLine, SettingsDone, TimerCall, TimerReply, TimerRequest,
+};
 use crate::proto::form::{Field, Form};
 use crate::proto::json;
 use crate::proto::json_list::JsonList;
 use crate::proto::logtext::log_text;
-use crate::proto::request::HttpError;
 use crate::state::batch::Batch;
+use crate::state::connection::{Parked, ReplyAs};
 use crate::state::delivery::{Notice, PushState};
 use crate::state::server::{Output, Server, live};
 use crate::state::spec::Spec;
@@ -43,7 +46,7 @@ pub(super) enum Wait {
     Turn,
     /// The bulk list to run empty.
     Bulk,
-    /// The outcome of a job.
+    /// The outcome of a job, or the timer thread's answer.
     Job,
 }
 
@@ -58,6 +61,8 @@ pub(super) enum Work {
     File,
     /// Settings are being read; [`JobDone::Settings`] is its answer.
     Reload,
+    /// The timer thread was asked; [`crate::message::TimerReply`] is its answer.
+    Timer,
     /// Input that waits for the next turn: no call.
     Input,
 }
@@ -101,6 +106,7 @@ impl<S> Server<S> {
             "push" => return self.start_push(params),
             "getUsers" => return self.start_users(&params),
             "batch" => return self.start_batch(caller, params, is_post),
+            "setTimeout" => return self.ask_timers(caller, timer::read_set_timeout(params)),
             "reload" => {
                 self.output(Output::Job(Job::Settings {
                     reply_to: Some(caller.conn),
@@ -109,7 +115,13 @@ impl<S> Server<S> {
             }
             "stat" => Ok(self.stat()),
             "conf" => self.configure(&params.query),
-            _ if name::is_object(action) => Err(CallError::not_allowed(&escape(action))),
+            _ if name::is_object(action) => match action.split_once('.') {
+                Some((timer::OBJECT, method)) => match timer::read(method, params) {
+                    Ok(request) => return self.ask_timers(caller, request),
+                    Err(error) => Err(error),
+                },
+                _ => Err(CallError::not_allowed(&escape(action))),
+            },
             _ => Err(CallError::unknown_action(action)),
         };
         Progress::Done(done)
@@ -127,10 +139,21 @@ impl<S> Server<S> {
             (Work::Pushes(work), _) => self.continue_pushes(work),
             (Work::Users(work), _) => self.continue_users(work),
             (Work::Batch(work), done) => self.continue_batch(caller, work, done),
-            (Work::File | Work::Reload, Some(answer)) => Progress::Done(answer),
-            (work @ (Work::File | Work::Reload), None) => Progress::Wait(work, Wait::Job),
+            (Work::File | Work::Reload | Work::Timer, Some(answer)) => Progress::Done(answer),
+            (work @ (Work::File | Work::Reload | Work::Timer), None) => {
+                Progress::Wait(work, Wait::Job)
+            }
             (Work::Input, _) => Progress::Done(Ok(Data::Null)),
         }
+    }
+
+    /// Hands a call to the timer thread.
+    fn ask_timers(&mut self, caller: &Caller<'_>, request: TimerRequest) -> Progress {
+        self.output(Output::Timer(Box::new(TimerCall {
+            reply_to: caller.conn,
+            request,
+        })));
+        Progress::Wait(Work::Timer, Wait::Job)
     }
 
     fn start_push(&mut self, params: Params<'_>) -> Progress {
@@ -306,7 +329,7 @@ impl<S> Server<S> {
         }
         if !set.is_empty() {
             self.settings = settings;
-            self.output(Output::Workers(self.settings.workers));
+            self.output(Output::Settings(Box::new(self.settings.clone())));
         }
         Ok(Data::Json(if set.is_empty() {
             Value::Array(Vec::new())
@@ -318,6 +341,7 @@ impl<S> Server<S> {
     /// A worker is done with a job.
     pub(super) fn handle_job_done(&mut self, done: JobDone) {
         match done {
+            JobDone::Callback(_) => {}
             JobDone::File(done) => self.handle_file_done(&done),
             JobDone::Settings(done) => {
                 let answer = self.apply_settings(*done);
@@ -336,29 +360,44 @@ impl<S> Server<S> {
         }
     }
 
+    /// The timer thread answers a call.
+    pub(super) fn handle_timer_reply(&mut self, reply: TimerReply) {
+        self.resume_with(reply.reply_to, Some(reply.answer));
+    }
+
+    /// A call found no place in the timer thread's queue.
+    pub(super) fn handle_timer_refused(&mut self, id: ConnId) {
+        self.resume_with(id, Some(Err(too_busy())));
+    }
+
     /// A job found no place.
     pub(super) fn handle_job_refused(&mut self, job: &Job) {
         match job.reply_to() {
-            Some(id) => self.fail_job(id, CallError::new(4, "too busy: try again later")),
+            Some(id) => self.fail_job(id, too_busy()),
             None => self.log("reload: too busy, try again later"),
         }
     }
 
     fn fail_job(&mut self, id: ConnId, error: CallError) {
-        let is_file = self
-            .conn(id)
-            .and_then(|conn| conn.parked.as_ref())
+        let Some(conn) = live(&mut self.conns, id) else {
+            return;
+        };
+        let is_file = conn
+            .parked
+            .as_ref()
             .is_some_and(|parked| matches!(parked.work, Work::File));
-        if is_file {
-            if let Some(conn) = live(&mut self.conns, id) {
-                conn.parked = None;
-            }
-            let text = "too busy to read a file: try again later";
-            self.refuse(id, HttpError { status: 503, text });
-            // Its edge may have been spent while it was parked.
-            return self.resume(id);
+        if !is_file {
+            return self.resume_with(id, Some(Err(error)));
         }
-        self.resume_with(id, Some(Err(error)));
+        if let Some(Parked {
+            reply: ReplyAs::Http { meta, .. },
+            ..
+        }) = conn.parked.take().map(|parked| *parked)
+        {
+            self.wide = false;
+            self.refuse_politely(id, &meta, 503, "too busy to read a file: try again later");
+        }
+        self.resume(id);
     }
 
     /// Takes over what the settings file says; run-time values that it does not name stay.
@@ -373,7 +412,7 @@ impl<S> Server<S> {
                     self.log(&format!("reload: {name} changes with the next start"));
                 }
                 self.settings = new;
-                self.output(Output::Workers(self.settings.workers));
+                self.output(Output::Settings(Box::new(self.settings.clone())));
                 self.log("reload: done");
                 Ok(Data::Json(Value::Bool(true)))
             }
@@ -425,6 +464,10 @@ impl<S> Server<S> {
             None => peer,
         }
     }
+}
+
+fn too_busy() -> CallError {
+    CallError::new(4, "too busy: try again later")
 }
 
 /// Reading and checking one item of a push list, in units of work.

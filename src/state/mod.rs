@@ -7,9 +7,11 @@ pub mod calls;
 pub mod connection;
 pub mod cron;
 pub mod delivery;
+pub mod dispatch;
 pub mod files;
 pub mod http;
 pub mod hub;
+pub mod lifecycle;
 pub mod names;
 pub mod parked;
 pub mod peers;
@@ -20,6 +22,7 @@ pub mod spec;
 pub mod stats;
 pub mod sweep;
 pub mod timer_queue;
+pub mod timers;
 pub mod websocket;
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 
-use crate::call::answer::Answer;
+use crate::call::answer::{Answer, Data};
 use crate::call::shape::Shape;
 use crate::ids::ConnId;
-use crate::limits::{SCRATCH_BYTES_MAX, SMALL_ANSWER_BYTES_MAX};
+use crate::limits::{RENDERED_BYTES_COPIED_MAX, SCRATCH_BYTES_MAX, SMALL_ANSWER_BYTES_MAX};
 use crate::proto::handshake;
 use crate::proto::request::{Head, HttpError, Method};
 use crate::proto::response::{self, Persistence, Response};
@@ -63,12 +63,48 @@ impl<S> Server<S> {
         shape: &Shape,
         answer: Answer,
     ) {
+        let answer = match (answer, shape.around_json()) {
+            (Ok(Data::Rendered(text)), Some(around)) if text.len() > RENDERED_BYTES_COPIED_MAX => {
+                return self.respond_rendered(id, meta, text, around);
+            }
+            (answer, _) => answer,
+        };
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
         let content_type = shape.write(&mut body, answer);
         self.respond(id, meta, status, content_type, true, &[], &body);
         body.shrink_to(SCRATCH_BYTES_MAX);
         self.scratch = body;
+    }
+
+    /// A long answer that another thread wrote: queued as it is, between what stands around it.
+    fn respond_rendered(
+        &mut self,
+        id: ConnId,
+        meta: &Meta,
+        text: Box<str>,
+        (before, behind): (&'static [u8], &'static [u8]),
+    ) {
+        if self.is_too_much(text.len()) {
+            return self.refuse_answer(id);
+        }
+        let further = [
+            Bytes::from(text.into_boxed_bytes()),
+            Bytes::from_static(behind),
+        ];
+        let response = Response {
+            status: 200,
+            content_type: CALL_TYPE,
+            no_cache: true,
+            headers: &[],
+            persistence: meta.persistence,
+            further_bytes: further.iter().map(Bytes::len).sum(),
+        };
+        self.queue_response(id, meta, response, before);
+        for chunk in further {
+            self.send_reply(id, chunk, self.wide);
+        }
+        self.end_response(id, meta);
     }
 
     /// Queues a response. Closes behind it where the request or the answer says so.
@@ -83,38 +119,53 @@ impl<S> Server<S> {
         headers: &[(&str, &str)],
         body: &[u8],
     ) {
-        if body.len() > SMALL_ANSWER_BYTES_MAX
-            && self.queued_bytes + body.len() > self.settings.max_queue_total
-        {
+        if self.is_too_much(body.len()) {
             return self.refuse_answer(id);
         }
-        let mut out = Vec::with_capacity(320 + body.len());
-        let date = self.date.text(self.now);
-        let cors;
-        let all;
-        let headers = match &meta.origin {
-            None => headers,
-            Some(origin) => {
-                cors = [
-                    ("Access-Control-Allow-Origin", &**origin),
-                    ("Access-Control-Allow-Credentials", "true"),
-                    ("Vary", "Origin"),
-                ];
-                all = [&cors, headers].concat();
-                &all
-            }
-        };
         let response = Response {
             status,
             content_type,
             no_cache,
             headers,
             persistence: meta.persistence,
+            further_bytes: 0,
+        };
+        self.queue_response(id, meta, response, body);
+        self.end_response(id, meta);
+    }
+
+    /// Whether an answer of that length finds no room among what is queued.
+    fn is_too_much(&self, bytes: usize) -> bool {
+        bytes > SMALL_ANSWER_BYTES_MAX && self.queued_bytes + bytes > self.settings.max_queue_total
+    }
+
+    fn queue_response(&mut self, id: ConnId, meta: &Meta, response: Response<'_>, body: &[u8]) {
+        let mut out = Vec::with_capacity(320 + body.len());
+        let date = self.date.text(self.now);
+        let cors;
+        let all;
+        let headers = match &meta.origin {
+            None => response.headers,
+            Some(origin) => {
+                cors = [
+                    ("Access-Control-Allow-Origin", &**origin),
+                    ("Access-Control-Allow-Credentials", "true"),
+                    ("Vary", "Origin"),
+                ];
+                all = [&cors, response.headers].concat();
+                &all
+            }
+        };
+        let response = Response {
+            headers,
+            ..response
         };
         response::write(&mut out, date, &response, body, meta.head_only);
         self.stats.responses += 1;
-        let wide = self.wide;
-        self.send_reply(id, Bytes::from(out), wide);
+        self.send_reply(id, Bytes::from(out), self.wide);
+    }
+
+    fn end_response(&mut self, id: ConnId, meta: &Meta) {
         if meta.persistence == Persistence::Close {
             self.linger(id);
         }

@@ -18,10 +18,9 @@ use slab::Slab;
 
 use crate::ids::{ConnId, Now};
 use crate::limits::{
-    HELD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_MS_MAX, LOG_TEXT_BYTES_MAX, REFUSALS_MAX, TICK_MS,
-    WORK_PER_SHARE, WORK_PER_SHARE_MIN, WORK_PER_TURN,
+    LOG_TEXT_BYTES_MAX, REFUSALS_MAX, TICK_MS, WORK_PER_SHARE, WORK_PER_SHARE_MIN, WORK_PER_TURN,
 };
-use crate::message::{Job, JobDone, LogFile, LogLine};
+use crate::message::{Job, JobDone, LogFile, LogLine, TimerCall, TimerCounters, TimerReply};
 use crate::proto::deflate::Deflate;
 use crate::proto::logtext::{LogTime, log_text};
 use crate::proto::outbound::{Outbound, Spares};
@@ -50,6 +49,12 @@ pub enum Input<'a> {
     JobDone(JobDone),
     /// A job found no place in the workers' queue.
     JobRefused(Job),
+    /// The timer thread answers a call.
+    TimerReply(TimerReply),
+    /// A call of this connection found no place in the timer thread's queue.
+    TimerRefused(ConnId),
+    /// The timer thread's counters, for `stat`.
+    TimerCounters(TimerCounters),
     /// SIGHUP: settings are to be read again.
     Reload,
     /// SIGTERM, SIGINT: an ordered stop.
@@ -69,10 +74,12 @@ pub enum Output<S> {
     Close(S),
     /// For a worker; one that is refused comes back as [`Input::JobRefused`].
     Job(Job),
+    /// For the timer thread; where that has no room, the connection comes back as [`Input::TimerRefused`].
+    Timer(Box<TimerCall>),
     /// For a log file.
     Log(LogLine),
-    /// The number of workers was changed.
-    Workers(usize),
+    /// Settings were changed: for all threads that go by them.
+    Settings(Box<Settings>),
 }
 
 /// What a server is made with.
@@ -122,7 +129,7 @@ pub struct Server<S> {
     outputs: VecDeque<Output<S>>,
     accepted: u32,
     /// Connections beyond the caps that are being told so.
-    surplus: usize,
+    pub(super) surplus: usize,
 }
 
 impl<S> Server<S> {
@@ -239,6 +246,9 @@ impl<S> Server<S> {
             Input::Writable(id) => self.handle_writable(id),
             Input::JobDone(done) => self.handle_job_done(done),
             Input::JobRefused(job) => self.handle_job_refused(&job),
+            Input::TimerReply(reply) => self.handle_timer_reply(reply),
+            Input::TimerRefused(id) => self.handle_timer_refused(id),
+            Input::TimerCounters(counters) => self.stats.timers = counters,
             Input::Reload => self.output(Output::Job(Job::Settings { reply_to: None })),
             Input::Stop => self.stop(),
         }
@@ -422,192 +432,6 @@ impl<S> Server<S> {
             if used == data.len() {
                 return used;
             }
-        }
-    }
-
-    /// Input behind an error answer: read so that the answer is not destroyed by a reset.
-    fn discard(&mut self, id: ConnId, bytes: usize) -> usize {
-        if let Some(Connection {
-            phase: Phase::Lingering { left, .. },
-            ..
-        }) = self.conn_mut(id)
-        {
-            *left = left.saturating_sub(bytes as u32);
-            if *left == 0 {
-                self.drop_connection(id);
-            }
-        }
-        bytes
-    }
-
-    fn handle_end(&mut self, id: ConnId) {
-        let Some(conn) = self.conn_mut(id) else {
-            return;
-        };
-        // What a WebSocket sent before its end is still done; then it ends.
-        let has_more = conn.parked.is_some() || !conn.carry.is_empty();
-        match conn.phase {
-            Phase::WebSocket(_) if has_more => {}
-            Phase::WebSocket(_) | Phase::Poll(_) => return self.handle_lost(id),
-            _ => {}
-        }
-        conn.input = InputState::Ended;
-        self.process_carry(id);
-        self.account_held(id);
-        self.settle_end(id);
-    }
-
-    /// Closes a connection whose peer sent its last byte once nothing is left to answer.
-    pub(super) fn settle_end(&mut self, id: ConnId) {
-        let Some(conn) = self.conn(id) else {
-            return;
-        };
-        if conn.parked.is_some() || matches!(conn.input, InputState::Open | InputState::Paused) {
-            return;
-        }
-        if matches!(conn.phase, Phase::Poll(_))
-            || conn.input == InputState::Lost
-            || conn.outbound.is_empty()
-        {
-            self.drop_connection(id);
-        } else {
-            self.linger(id);
-        }
-    }
-
-    /// The connection broke: it leaves the hub at once; a call under way still runs.
-    pub(super) fn handle_lost(&mut self, id: ConnId) {
-        let Some(conn) = live(&mut self.conns, id) else {
-            return;
-        };
-        conn.input = InputState::Lost;
-        let is_websocket = matches!(conn.phase, Phase::WebSocket(_));
-        if is_websocket {
-            conn.carry = Vec::new();
-        }
-        self.queued_bytes -= conn.outbound.cost();
-        conn.outbound.clear(&mut self.spares);
-        self.leave_hub(id);
-        if !is_websocket {
-            // Complete requests run even if their sender is gone.
-            self.process_carry(id);
-        }
-        self.account_held(id);
-        self.settle_end(id);
-    }
-
-    /// Answers nothing more: sends what waits, then reads and discards for a moment.
-    pub(super) fn linger(&mut self, id: ConnId) {
-        let until = self.tick() + (LINGER_MS_MAX / TICK_MS) as u32;
-        self.leave_hub(id);
-        let Some(conn) = self.conn_mut(id) else {
-            return;
-        };
-        conn.carry = Vec::new();
-        conn.phase = Phase::Lingering {
-            left: LINGER_BYTES_MAX,
-            until,
-            shut: false,
-        };
-        if conn.input == InputState::Paused {
-            conn.input = InputState::Open;
-        }
-        let is_drained = conn.outbound.is_empty();
-        self.account_held(id);
-        if is_drained {
-            self.drained(id);
-        }
-    }
-
-    /// A queue ran empty: the time to close what only waited for that.
-    pub(super) fn drained(&mut self, id: ConnId) {
-        let until = self.tick() + (LINGER_MS_MAX / TICK_MS) as u32;
-        let Some(conn) = self.conn_mut(id) else {
-            return;
-        };
-        let ended = matches!(conn.input, InputState::Ended | InputState::Lost);
-        if let Phase::Lingering {
-            shut, until: limit, ..
-        } = &mut conn.phase
-        {
-            if ended {
-                self.drop_connection(id);
-            } else if !*shut {
-                (*shut, *limit) = (true, until);
-                self.output(Output::Shutdown(id));
-            }
-        }
-    }
-
-    /// Takes a connection out of everything.
-    pub(super) fn drop_connection(&mut self, id: ConnId) {
-        self.leave_hub(id);
-        if self.conn(id).is_none() {
-            return;
-        }
-        let mut conn = self.conns.remove(id.key as usize);
-        self.held_bytes -= conn.held;
-        self.surplus -= usize::from(conn.surplus);
-        self.queued_bytes -= conn.outbound.cost();
-        conn.outbound.clear(&mut self.spares);
-        self.peers.leave(conn.peer);
-        self.stats.closed += 1;
-        self.output(Output::Close(conn.io));
-    }
-
-    /// Takes a connection out of the hub, if it is there, and logs that.
-    pub(super) fn leave_hub(&mut self, id: ConnId) {
-        if self.conn(id).is_none() {
-            return;
-        }
-        if let Some((app, user)) = self.hub.member(id.key) {
-            let text = format!(
-                "[app {}] del user: {} #{}",
-                log_name(app),
-                log_name(user),
-                id.generation
-            );
-            self.log(&text);
-            self.hub.leave(id.key);
-        }
-        let due = match self.conn(id).map(|conn| &conn.phase) {
-            Some(Phase::Poll(poll)) => poll.due_ms,
-            _ => None,
-        };
-        if let Some(due_ms) = due {
-            self.polls.remove(&(due_ms, id));
-        }
-    }
-
-    /// Keeps the sum of unfinished input; where it is too much, whoever holds most is refused.
-    pub(super) fn account_held(&mut self, id: ConnId) {
-        let Some(conn) = live(&mut self.conns, id) else {
-            return;
-        };
-        let after = conn.held_bytes();
-        let before = std::mem::replace(&mut conn.held, after);
-        self.held_bytes = self.held_bytes + after - before;
-        if self.held_bytes > HELD_BYTES_MAX {
-            self.evict_holder();
-        }
-    }
-
-    /// Refuses the connection that holds most unfinished input, except those whose call is under
-    /// way: their input is used soon.
-    fn evict_holder(&mut self) {
-        let most = self
-            .conns
-            .iter()
-            .filter(|(_, conn)| {
-                conn.parked.is_none() && !matches!(conn.phase, Phase::Lingering { .. })
-            })
-            .max_by_key(|(_, conn)| conn.held)
-            .map(|(key, conn)| ConnId {
-                key: key as u32,
-                generation: conn.generation,
-            });
-        if let Some(id) = most {
-            self.refuse_input(id);
         }
     }
 }

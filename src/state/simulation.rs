@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 
 use crate::ids::{ConnId, Now};
 use crate::limits::TICK_MS;
-use crate::message::JobDone;
+use crate::message::ReactorMsg;
 use crate::settings::{FullQueue, Settings};
 use crate::state::connection::Phase;
 use crate::state::server::{Input, Server, Setup};
@@ -40,7 +40,7 @@ struct Run {
     arriving: Vec<usize>,
     buffer: usize,
     write_budget: usize,
-    jobs: Vec<(u64, JobDone)>,
+    jobs: Vec<(u64, ReactorMsg)>,
     /// Connections whose job is never answered.
     lost_jobs: Vec<ConnId>,
     addresses: Vec<Option<IpAddr>>,

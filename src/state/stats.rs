@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::call::answer::Data;
 use crate::ids::Now;
+use crate::message::{LATENESS_MS, TimerCounters};
 use crate::state::connection::Phase;
 use crate::state::server::Server;
 
@@ -40,6 +41,8 @@ pub struct Stats {
     pub sent_bytes: u64,
     /// Log lines that found the log queue full.
     pub log_dropped: u64,
+    /// What the timer thread told last.
+    pub timers: TimerCounters,
 }
 
 impl Stats {
@@ -81,7 +84,17 @@ impl<S> Server<S> {
         put("coroutine_num", waiting.into());
         put("jdserver_start_time", stats.start_text.clone().into());
         put("jdserver_tm", present.into());
-        put("jdserver_timer_cnt", 0.into());
+        let timers = &stats.timers;
+        put("jdserver_timer_cnt", timers.periodic.into());
+        put("timers_pending", timers.pending.into());
+        put("timers_fired", timers.fired.into());
+        put("timers_failed", timers.failed.into());
+        put("timers_retried", timers.retried.into());
+        put("timers_skipped", timers.skipped.into());
+        put("timers_refused", timers.refused.into());
+        put("timers_queued", timers.queue_depth.into());
+        put("timers_running", timers.busy_workers.into());
+        put("timers_late", lateness(timers));
         put("dropped_messages", stats.dropped.into());
         put("slow_closed", stats.slow_closed.into());
         put("queued_bytes", self.queued_bytes.into());
@@ -89,4 +102,14 @@ impl<S> Server<S> {
         put("log_dropped", stats.log_dropped.into());
         Data::Json(Value::Object(map))
     }
+}
+
+/// The lateness histogram: callbacks by the upper bound of their class in ms, the last one without.
+fn lateness(timers: &TimerCounters) -> Value {
+    let bounds = LATENESS_MS.iter().map(|bound| format!("<={bound}ms"));
+    let names = bounds.chain(LATENESS_MS.last().map(|bound| format!(">{bound}ms")));
+    names
+        .zip(timers.lateness.iter().map(|&count| count.into()))
+        .collect::<Map<String, Value>>()
+        .into()
 }

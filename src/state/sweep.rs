@@ -4,7 +4,7 @@
 use crate::ids::{ConnId, Now};
 use crate::limits::{BODY_BYTES_PER_S_MIN, SWEEP_MS, SWEEP_PARTS, TICK_MS};
 use crate::proto::websocket::ping_frame;
-use crate::state::connection::{Connection, InputState, Phase, WebSocket};
+use crate::state::connection::{Connection, InputState, Phase};
 use crate::state::server::Server;
 
 /// Where the sweep is, and whether the daemon is stopping.
@@ -112,28 +112,19 @@ impl<S> Server<S> {
     fn due(&self, id: ConnId, conn: &Connection<S>) -> Due {
         let settings = &self.settings;
         let tick = self.tick();
-        let passed =
-            |since: u32, limit_ms: u64| u64::from(tick.saturating_sub(since)) * TICK_MS >= limit_ms;
+        let passed = |since: u32, limit_ms: u64| self.passed_ms(since) >= limit_ms;
         if conn.parked.is_some() {
             return Due::Nothing;
         }
+        let takes_nothing = passed(conn.heard, settings.write_timeout_ms);
         match &conn.phase {
+            Phase::WebSocket(_) if conn.input == InputState::Paused && takes_nothing => Due::Cut,
+            Phase::WebSocket(_) => self.due_of_websocket(id, conn),
+            _ if !conn.outbound.is_empty() && takes_nothing => Due::Cut,
+            _ if !conn.outbound.is_empty() => Due::Nothing,
             Phase::Poll(_) => Due::Nothing,
-            Phase::Lingering { until, .. } if conn.outbound.is_empty() && tick > *until => Due::Cut,
-            Phase::Lingering { .. } if passed(conn.heard, settings.write_timeout_ms) => Due::Cut,
+            Phase::Lingering { until, .. } if tick > *until => Due::Cut,
             Phase::Lingering { .. } => Due::Nothing,
-            _ if conn.input == InputState::Paused
-                && passed(conn.heard, settings.write_timeout_ms) =>
-            {
-                Due::Cut
-            }
-            Phase::Head { .. } if !conn.outbound.is_empty() => {
-                if passed(conn.heard, settings.write_timeout_ms) {
-                    Due::Cut
-                } else {
-                    Due::Nothing
-                }
-            }
             Phase::Head { since, fresh, .. } if *fresh || !conn.carry.is_empty() => {
                 if passed(*since, settings.head_timeout_ms) {
                     Due::Slow
@@ -151,37 +142,44 @@ impl<S> Server<S> {
                     Due::Nothing
                 }
             }
-            Phase::WebSocket(WebSocket {
-                closing: Some(since),
-                ..
-            }) => {
-                if passed(*since, settings.close_timeout_ms) {
-                    Due::Cut
-                } else {
-                    Due::Nothing
-                }
-            }
-            Phase::WebSocket(ws)
-                if ws.began.is_some_and(|began| {
-                    let earned_ms = ws.decoder.held_bytes() as u64 * 1_000 / BODY_BYTES_PER_S_MIN;
-                    passed(began, settings.body_timeout_ms + earned_ms)
-                }) =>
-            {
-                Due::Slow
-            }
-            Phase::WebSocket(ws) => {
-                let interval_ms = spread(settings.ping_interval_ms, id);
-                if interval_ms == 0 {
-                    Due::Nothing
-                } else if ws.pinged && passed(conn.heard, interval_ms + settings.ping_timeout_ms) {
-                    Due::Cut
-                } else if !ws.pinged && passed(conn.heard, interval_ms) {
-                    Due::Ping
-                } else {
-                    Due::Nothing
-                }
-            }
         }
+    }
+
+    fn due_of_websocket(&self, id: ConnId, conn: &Connection<S>) -> Due {
+        let Phase::WebSocket(ws) = &conn.phase else {
+            return Due::Nothing;
+        };
+        let settings = &self.settings;
+        let passed = |since: u32, limit_ms: u64| self.passed_ms(since) >= limit_ms;
+        if let Some(since) = ws.closing {
+            return if passed(since, settings.close_timeout_ms) {
+                Due::Cut
+            } else {
+                Due::Nothing
+            };
+        }
+        let earned_ms = ws.decoder.held_bytes() as u64 * 1_000 / BODY_BYTES_PER_S_MIN;
+        if ws
+            .began
+            .is_some_and(|began| passed(began, settings.body_timeout_ms + earned_ms))
+        {
+            return Due::Slow;
+        }
+        let interval_ms = spread(settings.ping_interval_ms, id);
+        if interval_ms == 0 {
+            Due::Nothing
+        } else if ws.pinged && passed(conn.heard, interval_ms + settings.ping_timeout_ms) {
+            Due::Cut
+        } else if !ws.pinged && passed(conn.heard, interval_ms) {
+            Due::Ping
+        } else {
+            Due::Nothing
+        }
+    }
+
+    /// Time since a tick, ms.
+    fn passed_ms(&self, since: u32) -> u64 {
+        u64::from(self.tick().saturating_sub(since)) * TICK_MS
     }
 
     /// Begins an ordered stop: nothing new, then everyone out, paced.

@@ -4,12 +4,20 @@
 //! |---|---|
 //! | [`pool`] | threads on demand, a bounded queue, one reply per job |
 //! | [`work`] | which function does which job |
+//! | [`callback`] | calls a URL |
+//! | [`client`] | the HTTP client under it: connections, TLS |
+//! | [`resolver`] | names to addresses, and which of them may be called |
+//! | [`failure`] | why a call got no answer |
 //! | [`static_file`] | reads a file below the static root |
 //! | [`settings`] | reads the settings file |
 //! | [`regular`] | opens a path only if it is a regular file, without ever waiting |
 
+pub mod callback;
+pub mod client;
+pub mod failure;
 pub mod pool;
 pub mod regular;
+pub mod resolver;
 pub mod settings;
 pub mod static_file;
 pub mod work;

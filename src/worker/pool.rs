@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::limits::{JOBS_MAX, WORKER_IDLE_MS};
+use crate::limits::{JOBS_MAX, WORKER_IDLE_MS, WORKER_STACK_BYTES};
 use crate::message::{Job, JobDone};
 
 type Run = dyn Fn(Job) -> JobDone + Send + Sync;
@@ -101,6 +101,7 @@ impl WorkerPool {
         let shared = Arc::clone(&self.shared);
         std::thread::Builder::new()
             .name("worker".to_owned())
+            .stack_size(WORKER_STACK_BYTES)
             .spawn(move || shared.work())
             .is_ok()
     }
@@ -153,9 +154,8 @@ impl Shared {
     }
 
     fn do_job(&self, job: Job) {
-        let reply_to = job.reply_to();
-        let done = catch_unwind(AssertUnwindSafe(|| (self.run)(job)))
-            .unwrap_or(JobDone::Failed { reply_to });
+        let failed = job.failed();
+        let done = catch_unwind(AssertUnwindSafe(|| (self.run)(job))).unwrap_or(failed);
         // Free before the reply: whoever it wakes may hand in the next job at once.
         self.counts().unfinished -= 1;
         let _ = catch_unwind(AssertUnwindSafe(|| (self.reply)(done)));

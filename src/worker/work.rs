@@ -1,24 +1,40 @@
 //! Which function does which job.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::message::{Job, JobDone, SettingsDone};
-use crate::settings::FileValues;
+use crate::settings::{FileValues, Settings};
+use crate::worker::callback::Callbacks;
 use crate::worker::{settings, static_file};
 
-/// What workers need to know; all of it fixed at start.
+/// What workers need to know. Clones share the callbacks, and with them their settings.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
     /// The folder of static files, if there was one at start.
     pub static_dir: Option<PathBuf>,
     /// The settings file, if there is one.
     pub settings_file: Option<PathBuf>,
+    /// What calls URLs.
+    pub callbacks: Arc<Callbacks>,
 }
 
 impl Work {
+    /// The settings that callbacks obey from now on: `callback_insecure`, `callback_allow` and
+    /// `callback_deny`. For the start and after every change.
+    pub fn set_callback_settings(&self, settings: &Settings) {
+        self.callbacks.set(settings.into());
+    }
+
+    /// Cuts the callbacks that run; each still gets its reply, and so do later ones. For the end.
+    pub fn interrupt_callbacks(&self) {
+        self.callbacks.interrupt();
+    }
+
     /// Does a job; may block.
     pub fn run(&self, job: Job) -> JobDone {
         match job {
+            Job::Callback(callback) => JobDone::Callback(Box::new(self.callbacks.run(*callback))),
             Job::File(job) => JobDone::File(Box::new(static_file::answer(
                 self.static_dir.as_deref(),
                 *job,
@@ -37,6 +53,10 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SETTINGS_FILE_BYTES_MAX;
+    use crate::test_dir::TestDir;
+    use crate::worker::WorkerPool;
+    use crossbeam_channel::unbounded;
 
     #[test]
     fn without_a_file_a_reload_finds_nothing_to_say() {
@@ -44,5 +64,33 @@ mod tests {
             panic!("another kind of reply");
         };
         assert_eq!(done.outcome, Ok(FileValues::default()));
+    }
+
+    #[test]
+    fn the_deepest_settings_file_fits_a_workers_stack() {
+        let dir = TestDir::new("work-deep");
+        let path = dir.0.join("jdserver.toml");
+        let depth = SETTINGS_FILE_BYTES_MAX as usize - 10;
+        for deep in ["[", "{a=", "a."] {
+            std::fs::write(&path, format!("a = {}", deep.repeat(depth / deep.len())))
+                .expect("written");
+            let work = Work {
+                settings_file: Some(path.clone()),
+                ..Work::default()
+            };
+            let (replies, outcomes) = unbounded();
+            let pool = WorkerPool::new(
+                1,
+                move |job| work.run(job),
+                move |done| {
+                    let _ = replies.send(done);
+                },
+            );
+            assert!(pool.submit(Job::Settings { reply_to: None }).is_ok());
+            match outcomes.recv() {
+                Ok(JobDone::Settings(done)) => assert!(done.outcome.is_err(), "{deep}"),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

@@ -20,14 +20,16 @@ pub struct Server {
     child: Child,
     port: u16,
     output: Arc<Output>,
-    folder: Folder,
+    arguments: Vec<String>,
+    settings: Option<String>,
+    folder: Arc<Folder>,
 }
 
 /// How to start one: arguments, settings and files beside them.
 pub struct Setup {
     arguments: Vec<String>,
     settings: Option<String>,
-    folder: Folder,
+    folder: Arc<Folder>,
 }
 
 /// All lines of standard output and standard error so far.
@@ -57,7 +59,7 @@ impl Server {
         Setup {
             arguments: Vec::new(),
             settings: None,
-            folder: Folder::new(),
+            folder: Arc::new(Folder::new()),
         }
     }
 
@@ -71,7 +73,7 @@ impl Server {
         &self.folder.0
     }
 
-    /// Sends `TERM` or `HUP`.
+    /// Sends `TERM`, `KILL` or `HUP`.
     pub fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
         let status = Command::new("sh")
@@ -89,20 +91,59 @@ impl Server {
         wait_for("the server's end", || child.try_wait().expect("own child"))
     }
 
+    /// Ends it by a signal, `TERM` or `KILL`, and says how to start it again in the same folder.
+    #[track_caller]
+    pub fn stopped(mut self, signal: &str) -> Setup {
+        self.signal(signal);
+        self.ended();
+        Setup {
+            arguments: std::mem::take(&mut self.arguments),
+            settings: self.settings.take(),
+            folder: Arc::clone(&self.folder),
+        }
+    }
+
     /// The most memory it ever held, bytes (`VmHWM`).
     #[track_caller]
     pub fn memory_peak(&self) -> usize {
+        self.status("VmHWM:")
+    }
+
+    #[track_caller]
+    fn status(&self, name: &str) -> usize {
         let path = format!("/proc/{}/status", self.child.id());
         let status = fs::read_to_string(path).expect("a running server");
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .expect("VmHWM");
+            .find_map(|line| line.strip_prefix(name))
+            .expect(name);
         line.trim()
             .trim_end_matches(" kB")
             .parse::<usize>()
             .expect("a number")
             << 10
+    }
+
+    /// The memory it holds, bytes (`VmRSS`).
+    #[track_caller]
+    pub fn memory(&self) -> usize {
+        self.status("VmRSS:")
+    }
+
+    /// The processor time it has used, its own and the system's on its behalf.
+    #[track_caller]
+    pub fn cpu(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(path).expect("a running server");
+        // Behind the name, which may hold anything, utime and stime are the 12th and 13th.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+        let ticks: u64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().expect("ticks"))
+            .sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// The first line of its output that `wanted` accepts, also when it comes later.
@@ -194,6 +235,8 @@ impl Setup {
             child,
             port: 0,
             output,
+            arguments: self.arguments,
+            settings: self.settings,
             folder: self.folder,
         };
         server.port = wait_for("the line that says where it serves", || {

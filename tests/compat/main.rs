@@ -9,11 +9,6 @@ mod expect;
 mod runner;
 mod sink;
 
-use std::io::Write;
-
-/// Scenarios that are not played yet, and why.
-const SKIPPED: &[(&str, &str)] = &[("call/restful-routes", "needs timers, issue 3")];
-
 #[test]
 fn call() {
     check("call");
@@ -40,13 +35,11 @@ fn service() {
 }
 
 #[test]
-#[ignore = "needs timers, issue 3"]
 fn timer() {
     check("timer");
 }
 
 #[test]
-#[ignore = "needs timers, issue 3"]
 fn cron() {
     check("cron");
 }
@@ -59,11 +52,6 @@ fn check(file: &str) {
     let sink = sink::Sink::start();
     let mut failures = Vec::new();
     for case in &cases {
-        if let Some((name, reason)) = SKIPPED.iter().find(|(name, _)| *name == case.name) {
-            // Straight to the descriptor: `eprintln!` is shown only when a test fails.
-            let _ = writeln!(std::io::stderr(), "skipped {name}: {reason}");
-            continue;
-        }
         failures.extend(runner::play(case, &server, &sink));
     }
     assert!(
@@ -73,15 +61,4 @@ fn check(file: &str) {
         cases.len(),
         failures.join("\n")
     );
-}
-
-#[test]
-fn every_skipped_scenario_exists() {
-    for (name, _) in SKIPPED {
-        let file = name.split('/').next().unwrap_or_default();
-        assert!(
-            runner::load(file).iter().any(|case| case.name == *name),
-            "{name} is gone"
-        );
-    }
 }

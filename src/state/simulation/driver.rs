@@ -1,9 +1,10 @@
 //! Drives the server exactly as `reactor::run` does, over model sockets. Never judges.
 
 use super::Run;
+use crate::call::answer::Data;
 use crate::ids::ConnId;
 use crate::limits::READS_PER_TURN;
-use crate::message::{FileDone, Job, JobDone, SettingsDone};
+use crate::message::{FileDone, Job, JobDone, ReactorMsg, SettingsDone, TimerCall, TimerReply};
 use crate::settings::FileValues;
 use crate::state::server::{Input, Output};
 
@@ -57,8 +58,12 @@ impl Run {
         let due = self.now.mono_ms;
         for at in (0..self.jobs.len()).rev() {
             if self.jobs[at].0 <= due {
-                let (_, done) = self.jobs.swap_remove(at);
-                self.server.handle(Input::JobDone(done));
+                let (_, message) = self.jobs.swap_remove(at);
+                self.server.handle(match message {
+                    ReactorMsg::JobDone(done) => Input::JobDone(done),
+                    ReactorMsg::TimerReply(reply) => Input::TimerReply(*reply),
+                    ReactorMsg::TimerCounters(counters) => Input::TimerCounters(*counters),
+                });
                 self.observe();
             }
         }
@@ -135,7 +140,8 @@ impl Run {
                 self.closed += 1;
             }
             Output::Job(job) => self.take_job(job),
-            Output::Log(_) | Output::Workers(_) => {}
+            Output::Timer(call) => self.take_timer_call(*call),
+            Output::Log(_) | Output::Settings(_) => {}
         }
         self.progress = true;
     }
@@ -155,6 +161,8 @@ impl Run {
                 etag: String::new(),
                 body: bytes::Bytes::new(),
             })),
+            // The server asks for none.
+            job @ Job::Callback(_) => job.failed(),
             Job::Settings { reply_to } => {
                 let outcome = match self.rng.chance(70) {
                     true => Ok(FileValues::default()),
@@ -167,8 +175,22 @@ impl Run {
             self.lost_jobs.extend(reply_to);
         } else {
             let after = self.rng.pick(&[0, 0, 5, 300, 5_000]);
-            self.jobs.push((self.now.mono_ms + after, done));
+            self.jobs
+                .push((self.now.mono_ms + after, ReactorMsg::JobDone(done)));
         }
+    }
+
+    fn take_timer_call(&mut self, call: TimerCall) {
+        let reply_to = call.reply_to;
+        if self.rng.chance(15) {
+            self.server.handle(Input::TimerRefused(reply_to));
+            return self.observe();
+        }
+        let after = self.rng.pick(&[0, 0, 5, 300]);
+        let answer = Ok(Data::Count(self.rng.pick(&[0, 7])));
+        let reply = Box::new(TimerReply { reply_to, answer });
+        self.jobs
+            .push((self.now.mono_ms + after, ReactorMsg::TimerReply(reply)));
     }
 
     fn transmit(&mut self, id: ConnId) {

@@ -166,6 +166,7 @@ impl Run {
                     {
                         true
                     }
+                    // 1008: too many messages, or one that came too slowly.
                     _ => {
                         code == 1001 && stopping
                             || code == 1008 && (self.max_rate > 0 || !front_is_whole)
@@ -188,6 +189,15 @@ impl Run {
                 ..
             } if self.refused.remove(&at) => {
                 self.peers[at].closing = true;
+            }
+            // The queues of all had no room for it.
+            Said::Response {
+                status: 503,
+                closes: true,
+                body,
+            } if body.starts_with("too many answers") => {
+                peer.ops.pop_front();
+                peer.closing = true;
             }
             Said::Response { status: 101, .. } => {
                 let op = peer.ops.pop_front().expect("an upgrade was asked for");

@@ -264,8 +264,12 @@ impl Peer {
                     calls.push(json!({"ac": "getUsers", "get": {"app": "a0"}}));
                     items.push(None);
                 }
-                2 if at > 0 && world.rng.chance(30) => {
-                    calls.push(json!({"ac": "reload"}));
+                2 if at > 0 && world.rng.chance(60) => {
+                    // Both wait for another thread.
+                    calls.push(match world.rng.chance(50) {
+                        true => json!({"ac": "reload"}),
+                        false => json!({"ac": "setTimeout", "post": {"url": "http://h/"}}),
+                    });
                     items.push(None);
                     // It may fail, which ends a transaction.
                     if trans {
