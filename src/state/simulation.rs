@@ -147,7 +147,7 @@ impl Run {
         let steps = if crowd > 0 {
             50
         } else {
-            100 + self.rng.below(100)
+            70 + self.rng.below(80)
         };
         for _ in 0..steps {
             for _ in 0..1 + self.rng.below(3) {
@@ -375,7 +375,8 @@ impl Run {
                 assert!(peer.close_code.is_some(), "{at} was not told");
             }
             assert!(
-                peer.close_code.is_none_or(|code| code == 1001),
+                peer.close_code
+                    .is_none_or(|code| code == 1001 || code == 1008),
                 "{at} was told {:?}",
                 peer.close_code
             );

@@ -102,6 +102,20 @@ impl Run {
         );
         (peer.dead, peer.cost) = (true, usize::MAX);
         self.buried = self.entry;
+        // It may have joined, and taken something, in this very entry.
+        for op in &peer.ops {
+            if let Want::Init(app, user) | Want::Poll(app, user) = &op.want {
+                let (app, user, entry) = (app.clone(), user.clone(), self.entry);
+                let (since, arrival) = (entry, entry);
+                let member = Member {
+                    app,
+                    user,
+                    since,
+                    arrival,
+                };
+                self.deaths.push(Death { entry, member });
+            }
+        }
         if let Some(member) = peer.member.take() {
             self.hub_changed = self.entry;
             let entry = self.entry;
