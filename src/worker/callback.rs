@@ -7,9 +7,9 @@
 //! `connection closed …`. [`CALLBACK_IDLE_MS_MAX`](crate::limits::CALLBACK_IDLE_MS_MAX) makes that rare.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use ureq::http::{Request, Response, header, request};
@@ -38,7 +38,9 @@ struct Current {
 }
 
 struct Client {
-    agent: Agent,
+    settings: CallbackSettings,
+    /// Made at the first call: TLS and its certificates are not for a daemon that calls nobody.
+    agent: OnceLock<Agent>,
 }
 
 impl Default for Callbacks {
@@ -73,9 +75,6 @@ impl Callbacks {
         current.retired.retain(|client| client.strong_count() > 0);
         current.retired.push(Arc::downgrade(&before));
         current.settings = settings;
-        if current.is_ended {
-            current.client.agent.clone().shutdown();
-        }
     }
 
     /// Cuts the calls that run, and every later one. A name being looked up or a connection being
@@ -86,7 +85,9 @@ impl Callbacks {
         let retired = std::mem::take(&mut current.retired);
         let before = retired.iter().filter_map(Weak::upgrade);
         for client in before.chain([Arc::clone(&current.client)]) {
-            client.agent.clone().shutdown();
+            if let Some(agent) = client.agent.get() {
+                agent.clone().shutdown();
+            }
         }
     }
 
@@ -97,8 +98,12 @@ impl Callbacks {
         let deadline = start + Duration::from_millis(timeout_ms);
         let client = self.client();
         let request = &callback.request;
-        let outcome = catch_unwind(AssertUnwindSafe(|| client.exchange(request, deadline)))
-            .unwrap_or(Err(Failure::Internal));
+        let outcome = if self.is_ended() {
+            Err(Failure::Connection(ErrorKind::Interrupted.into()))
+        } else {
+            catch_unwind(AssertUnwindSafe(|| client.exchange(request, deadline)))
+                .unwrap_or(Err(Failure::Internal))
+        };
         let timed_out = matches!(outcome, Err(Failure::Timeout));
         CallbackDone {
             timer: callback.timer,
@@ -128,8 +133,13 @@ impl Callbacks {
 impl Client {
     fn new(settings: &CallbackSettings) -> Arc<Self> {
         Arc::new(Client {
-            agent: client::agent(settings),
+            settings: settings.clone(),
+            agent: OnceLock::new(),
         })
+    }
+
+    fn agent(&self) -> &Agent {
+        self.agent.get_or_init(|| client::agent(&self.settings))
     }
 
     /// Status and first bytes of the last answer.
@@ -207,11 +217,11 @@ impl Client {
         }
         let request = head.body(body).map_err(ureq::Error::from)?;
         let request = self
-            .agent
+            .agent()
             .configure_request(request)
             .timeout_global(Some(left))
             .build();
-        Ok(self.agent.run(request)?)
+        Ok(self.agent().run(request)?)
     }
 }
 
