@@ -2,7 +2,7 @@
 //! no pattern is slow. The input is a pattern, a line feed, and a name.
 #![no_main]
 
-use jdserver::limits::{NAME_BYTES_MAX, GLOB_BYTES_MAX};
+use jdserver::limits::{GLOB_BYTES_MAX, NAME_BYTES_MAX};
 use jdserver::proto::pattern::{Pattern, fnmatch};
 use libfuzzer_sys::fuzz_target;
 
@@ -52,8 +52,5 @@ fuzz_target!(|text: &str| {
     // What is slow at full length is what libFuzzer's -timeout finds.
     let long =
         |part: &str, bytes_max: usize| part.repeat((bytes_max / part.len().max(1)).min(1_024));
-    check(
-        &long(pattern, GLOB_BYTES_MAX),
-        &long(name, NAME_BYTES_MAX),
-    );
+    check(&long(pattern, GLOB_BYTES_MAX), &long(name, NAME_BYTES_MAX));
 });

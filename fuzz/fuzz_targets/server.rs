@@ -20,9 +20,9 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use jdserver::call::answer::Data;
 use jdserver::ids::{ConnId, Now};
 use jdserver::limits::{WORK_PER_TURN, WRITE_BYTES_PER_TURN};
-use jdserver::call::answer::Data;
 use jdserver::message::{FileDone, Job, JobDone, SettingsDone, TimerReply};
 use jdserver::settings::{FileValues, Settings};
 use jdserver::state::server::{Input, Output, Server, Setup};
