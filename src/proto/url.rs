@@ -1,8 +1,8 @@
 //! URLs to be called, as people write them, made fit for a request line (RFC 3986). Never
 //! resolves a name and never looks at what a host is.
 
+use core::net::Ipv6Addr;
 use std::fmt::{self, Write as _};
-use std::net::Ipv6Addr;
 
 use crate::limits::{HOST_BYTES_MAX, URL_BYTES_MAX};
 use crate::proto::target::decode_escapes;

@@ -11,8 +11,8 @@ mod peer;
 mod script;
 mod wire;
 
+use core::net::IpAddr;
 use std::collections::{HashSet, VecDeque};
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::tz::TimeZone;
