@@ -76,7 +76,7 @@ pub enum JobDone {
     Callback(Box<CallbackDone>),
     /// Of [`Job::Settings`].
     Settings(Box<SettingsDone>),
-    /// The job panicked: a defect of ours. A call answers 500.
+    /// The job panicked: a defect of ours. A call answers code 4, a request for a file 503.
     Failed {
         /// As in the job.
         reply_to: Option<ConnId>,

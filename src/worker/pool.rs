@@ -75,7 +75,7 @@ impl WorkerPool {
     }
 
     /// Queues a job, without waiting. Errors: the job itself when the queue is full, no thread can be
-    /// had, or the pool is closed: the caller answers 503.
+    /// had, or the pool is closed: the caller says that it is busy.
     pub fn submit(&self, job: Job) -> Result<(), Job> {
         let mut counts = self.shared.counts();
         let Some(jobs) = &counts.jobs else {
