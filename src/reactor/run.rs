@@ -165,6 +165,11 @@ impl Reactor {
                 ReactorMsg::JobDone(done) => Input::JobDone(done),
                 ReactorMsg::TimerReply(reply) => Input::TimerReply(*reply),
                 ReactorMsg::TimerCounters(counters) => Input::TimerCounters(*counters),
+                // Nobody sends these yet.
+                ReactorMsg::PluginCall(_)
+                | ReactorMsg::SocketAction(_)
+                | ReactorMsg::EventDone(_)
+                | ReactorMsg::PluginsLoaded(_) => continue,
             });
         }
         self.accept_waiting();

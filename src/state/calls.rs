@@ -341,7 +341,7 @@ impl<S> Server<S> {
     /// A worker is done with a job.
     pub(super) fn handle_job_done(&mut self, done: JobDone) {
         match done {
-            JobDone::Callback(_) => {}
+            JobDone::Callback(_) | JobDone::Task(_) => {}
             JobDone::File(done) => self.handle_file_done(&done),
             JobDone::Settings(done) => {
                 let answer = self.apply_settings(*done);

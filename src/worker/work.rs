@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::message::plugin::PluginSources;
 use crate::message::{Job, JobDone, SettingsDone};
 use crate::settings::{FileValues, Settings};
 use crate::worker::callback::Callbacks;
@@ -35,6 +36,7 @@ impl Work {
     pub fn run(&self, job: Job) -> JobDone {
         match job {
             Job::Callback(callback) => JobDone::Callback(Box::new(self.callbacks.run(*callback))),
+            job @ Job::Task(_) => job.failed(),
             Job::File(job) => JobDone::File(Box::new(static_file::answer(
                 self.static_dir.as_deref(),
                 *job,
@@ -44,7 +46,11 @@ impl Work {
                     Some(path) => settings::load(path),
                     None => Ok(FileValues::default()),
                 };
-                JobDone::Settings(Box::new(SettingsDone { reply_to, outcome }))
+                JobDone::Settings(Box::new(SettingsDone {
+                    reply_to,
+                    outcome,
+                    sources: Ok(PluginSources::default()),
+                }))
             }
         }
     }

@@ -1,10 +1,17 @@
 //! What threads say to each other: plain owned data, each naming where its reply goes.
 
+pub mod database;
+pub mod plugin;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::call::answer::Answer;
 use crate::ids::ConnId;
+use crate::message::plugin::{
+    EventDone, PluginCall, PluginSources, PluginsLoaded, SocketAction, TaskDone, TaskJob,
+    TaskOutcome,
+};
 use crate::settings::{FileValues, Settings};
 
 /// A log file, owned by the disk thread.
@@ -49,7 +56,9 @@ pub enum Job {
     File(Box<FileJob>),
     /// Call a URL. Reply: [`JobDone::Callback`], which goes to the timer thread.
     Callback(Box<Callback>),
-    /// Read the settings file anew. Reply: [`JobDone::Settings`].
+    /// What a coroutine of a plugin waits for. Reply: [`JobDone::Task`], which goes to the plugin thread.
+    Task(Box<TaskJob>),
+    /// Read the settings file and the plugins anew. Reply: [`JobDone::Settings`].
     Settings {
         /// The call `reload`; `None` for a signal.
         reply_to: Option<ConnId>,
@@ -74,6 +83,8 @@ pub enum JobDone {
     File(Box<FileDone>),
     /// Of [`Job::Callback`].
     Callback(Box<CallbackDone>),
+    /// Of [`Job::Task`].
+    Task(Box<TaskDone>),
     /// Of [`Job::Settings`].
     Settings(Box<SettingsDone>),
     /// The job panicked: a defect of ours. A call answers code 4, a request for a file 503.
@@ -105,6 +116,8 @@ pub struct SettingsDone {
     pub reply_to: Option<ConnId>,
     /// What it says, or what is wrong with it (one line that names file and line).
     pub outcome: Result<FileValues, String>,
+    /// The plugins' sources, or what is wrong with them.
+    pub sources: Result<PluginSources, String>,
 }
 
 /// To the timer thread.
@@ -304,6 +317,14 @@ pub enum ReactorMsg {
     TimerReply(Box<TimerReply>),
     /// The timer thread's counters changed.
     TimerCounters(Box<TimerCounters>),
+    /// A plugin's coroutine makes a call.
+    PluginCall(Box<PluginCall>),
+    /// A plugin does something to one connection.
+    SocketAction(Box<SocketAction>),
+    /// Handlers of an event ended.
+    EventDone(Box<EventDone>),
+    /// Plugins were loaded, or were not.
+    PluginsLoaded(Box<PluginsLoaded>),
 }
 
 /// What `stat` shows of the timers: counters and gauges.
@@ -348,7 +369,7 @@ impl Job {
     pub fn reply_to(&self) -> Option<ConnId> {
         match self {
             Job::File(job) => Some(job.reply_to),
-            Job::Callback(_) => None,
+            Job::Callback(_) | Job::Task(_) => None,
             Job::Settings { reply_to } => *reply_to,
         }
     }
@@ -366,6 +387,10 @@ impl Job {
                 outcome: Err("a worker failed: see the server's log".into()),
                 took_ms: 0,
             })),
+            Job::Task(job) => JobDone::Task(Box::new(TaskDone {
+                task: job.task,
+                outcome: TaskOutcome::Failed,
+            })),
             _ => JobDone::Failed {
                 reply_to: self.reply_to(),
             },
@@ -378,7 +403,7 @@ impl JobDone {
     pub fn reply_to(&self) -> Option<ConnId> {
         match self {
             JobDone::File(done) => Some(done.reply_to),
-            JobDone::Callback(_) => None,
+            JobDone::Callback(_) | JobDone::Task(_) => None,
             JobDone::Settings(done) => done.reply_to,
             JobDone::Failed { reply_to } => *reply_to,
         }
