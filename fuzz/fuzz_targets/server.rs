@@ -294,10 +294,11 @@ fn file_done(job: Job, text: &str) -> JobDone {
             etag: String::new(),
             body: text.as_bytes().to_vec().into(),
         })),
-        job @ Job::Callback(_) => job.failed(),
+        job @ (Job::Callback(_) | Job::Task(_)) => job.failed(),
         Job::Settings { reply_to } => JobDone::Settings(Box::new(SettingsDone {
             reply_to,
             outcome: FileValues::parse(text).map_err(|error| error.to_string()),
+            sources: Ok(Default::default()),
         })),
     }
 }

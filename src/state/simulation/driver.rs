@@ -63,6 +63,10 @@ impl Run {
                     ReactorMsg::JobDone(done) => Input::JobDone(done),
                     ReactorMsg::TimerReply(reply) => Input::TimerReply(*reply),
                     ReactorMsg::TimerCounters(counters) => Input::TimerCounters(*counters),
+                    ReactorMsg::PluginCall(_)
+                    | ReactorMsg::SocketAction(_)
+                    | ReactorMsg::EventDone(_)
+                    | ReactorMsg::PluginsLoaded(_) => continue,
                 });
                 self.observe();
             }
@@ -162,13 +166,17 @@ impl Run {
                 body: bytes::Bytes::new(),
             })),
             // The server asks for none.
-            job @ Job::Callback(_) => job.failed(),
+            job @ (Job::Callback(_) | Job::Task(_)) => job.failed(),
             Job::Settings { reply_to } => {
                 let outcome = match self.rng.chance(70) {
                     true => Ok(FileValues::default()),
                     false => Err("no such file".to_owned()),
                 };
-                JobDone::Settings(Box::new(SettingsDone { reply_to, outcome }))
+                JobDone::Settings(Box::new(SettingsDone {
+                    reply_to,
+                    outcome,
+                    sources: Ok(Default::default()),
+                }))
             }
         };
         if self.rng.chance(3) {
