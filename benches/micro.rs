@@ -140,6 +140,7 @@ impl World {
             settings: Settings::default(),
             connections_max: 200_000,
             static_on_disk: false,
+            plugins: None,
             zone: jiff::tz::TimeZone::UTC,
             now,
         };

@@ -13,9 +13,10 @@ use crate::clock::Clock;
 use crate::config::Startup;
 use crate::disk::{self, Disk, LogSender, TimerStore};
 use crate::limits::{LOG_STOP_MS, RESERVED_FILES};
+use crate::mailbox::Mailbox;
 use crate::message::{JobDone, LogFile, ReactorMsg, TimerMsg};
 use crate::proto::logtext::LogTime;
-use crate::reactor::{self, Listener, Mailbox, Reactor};
+use crate::reactor::{self, Listener, Reactor};
 use crate::state::server::{Server, Setup};
 use crate::state::timers::{Timers, TimersSetup};
 use crate::timer::{self, TimerSender, TimerThread};
@@ -81,6 +82,7 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
             settings: startup.settings,
             connections_max,
             static_on_disk: startup.static_dir.is_some(),
+            plugins: None,
             zone,
             now: clock.now(),
         });
@@ -168,7 +170,7 @@ fn spawn_disk(
 fn worker_pool(
     workers_max: usize,
     work: Work,
-    mailbox: Mailbox,
+    mailbox: Mailbox<ReactorMsg>,
     timers: TimerSender,
 ) -> WorkerPool {
     WorkerPool::new(
@@ -183,7 +185,7 @@ fn worker_pool(
 
 /// The timer thread's ways out.
 fn timer_ports(
-    mailbox: Mailbox,
+    mailbox: Mailbox<ReactorMsg>,
     workers: WorkerPool,
     records: disk::TimerSender,
     log: LogSender,
@@ -209,6 +211,7 @@ fn reactor_ports(
         log: Box::new(move |line| log.try_send(line.file, line.text)),
         reopen_logs: Box::new(move || logs.reopen()),
         ask_timers: Box::new(move |call| callers.try_call(call)),
+        tell_plugins: Box::new(|_| {}),
         tell_settings: Box::new(move |settings| {
             workers.set_workers_max(settings.workers);
             work.set_callback_settings(&settings);

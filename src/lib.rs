@@ -6,7 +6,7 @@
 //! | floor | modules | what |
 //! |---|---|---|
 //! | 4 | `main`, [`daemon`], [`config`] | arguments and settings become channels and threads; ordered stop |
-//! | 3 | [`reactor`], [`timer`], [`disk`], [`worker`], [`clock`] | the shells, one folder per kind of thread, and the one clock |
+//! | 3 | [`reactor`], [`timer`], [`disk`], [`worker`], `plugin`, [`clock`], [`mailbox`] | the shells, one folder per kind of thread; the one clock; how a thread that polls is reached |
 //! | 2 | [`state`] | every decision: connections, who is online, calls, queues |
 //! | 1 | [`message`], [`call`], [`settings`] | what threads say to each other; the call protocol; what can be set |
 //! | 0 | [`proto`], [`pages`], [`ids`], [`limits`] | bytes to facts and back; the pages in the binary |
@@ -22,6 +22,7 @@ pub mod daemon;
 pub mod disk;
 pub mod ids;
 pub mod limits;
+pub mod mailbox;
 pub mod message;
 pub mod pages;
 pub mod proto;

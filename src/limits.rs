@@ -81,6 +81,9 @@ pub const LOG_CRATE_BYTES_MAX: usize = 1 << 10;
 pub const JOBS_MAX: usize = 1_024;
 /// A worker without a job ends after that.
 pub const WORKER_IDLE_MS: u64 = 10_000;
+/// Events and calls that plugins may have under way: 20 MB at 2 KB for a waiting coroutine. Beyond: error 4, or a
+/// counted drop.
+pub const PLUGIN_EVENTS_MAX: usize = 10_000;
 /// What a queued chunk costs beside its bytes: its reference and its share of a deque.
 pub const CHUNK_COST_BYTES: usize = 64;
 /// Deques kept for the next burst, all connections together.

@@ -14,6 +14,7 @@
 //! | `v0N` | the peer's window opens by N bytes (it is endless until its first `v`) |
 //! | `e0`, `l0` | the peer ends its side; the connection breaks |
 //! | `dTEXT`, `x`, `n` | the oldest job is done (settings: TEXT), failed, was refused |
+//! | `h`, `hACTION?QUERY` | the oldest event of plugins ends; before that they make a call |
 //! | `tMS`, `s`, `S` | time passes; SIGHUP; an ordered stop |
 #![no_main]
 
@@ -23,12 +24,15 @@ use std::net::IpAddr;
 use jdserver::call::answer::Data;
 use jdserver::ids::{ConnId, Now};
 use jdserver::limits::{WORK_PER_TURN, WRITE_BYTES_PER_TURN};
-use jdserver::message::{FileDone, Job, JobDone, SettingsDone, TimerReply};
+use jdserver::message::plugin::{EventDone, PluginCall, PluginMsg, PluginTable, TaskId};
+use jdserver::message::{FileDone, Job, JobDone, ReactorMsg, SettingsDone, TimerReply};
+use jdserver::proto::form::Form;
 use jdserver::settings::{FileValues, Settings};
 use jdserver::state::server::{Input, Output, Server, Setup};
 use jdserver_fuzz::client_frame;
 use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
 
 const PEERS_MAX: usize = 32;
 const UPGRADE: &str = "Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -51,6 +55,7 @@ struct World {
     server: Server<usize>,
     peers: Vec<Peer>,
     jobs: VecDeque<Job>,
+    plugin_messages: VecDeque<PluginMsg>,
     timer_calls: usize,
     now: Now,
 }
@@ -67,6 +72,7 @@ impl World {
             settings,
             connections_max: 24,
             static_on_disk: true,
+            plugins: Some(plugins()),
             zone: TimeZone::UTC,
             now,
         });
@@ -74,6 +80,7 @@ impl World {
             server,
             peers: Vec::new(),
             jobs: VecDeque::new(),
+            plugin_messages: VecDeque::new(),
             timer_calls: 0,
             now,
         }
@@ -177,13 +184,14 @@ impl World {
                 self.timer_calls += 1;
                 let input = match self.timer_calls % 2 {
                     0 => Input::TimerRefused(reply_to),
-                    _ => Input::TimerReply(TimerReply {
+                    _ => Input::Message(ReactorMsg::TimerReply(Box::new(TimerReply {
                         reply_to,
                         answer: Ok(Data::Rendered("[{\"id\":1}]".into())),
-                    }),
+                    }))),
                 };
                 self.server.handle(input);
             }
+            Output::Plugin(message) => self.plugin_messages.push_back(message),
             Output::Settings(_) => {}
         }
     }
@@ -226,9 +234,35 @@ impl World {
         }
     }
 
+    /// The oldest event of plugins ends, after a call on its behalf where `call` names one.
+    fn finish_event(&mut self, call: &str) {
+        let Some(PluginMsg::Event(event)) = self.plugin_messages.pop_front() else {
+            return;
+        };
+        let on_behalf = event.ticket;
+        if let Some((action, query)) = call.split_once('?') {
+            let message = ReactorMsg::PluginCall(Box::new(PluginCall {
+                task: TaskId(1),
+                on_behalf,
+                action: action.into(),
+                get: Form::parse(query.as_bytes()).into_value(),
+                post: Value::Null,
+            }));
+            self.server.handle(Input::Message(message));
+        }
+        let done = EventDone {
+            ticket: on_behalf,
+            answer: Ok(Data::Null),
+            headers: vec![("X-A".into(), "1".into())],
+        };
+        let message = ReactorMsg::EventDone(Box::new(done));
+        self.server.handle(Input::Message(message));
+    }
+
     fn finish_job(&mut self, done: impl FnOnce(Job) -> JobDone) {
         if let Some(job) = self.jobs.pop_front() {
-            self.server.handle(Input::JobDone(done(job)));
+            self.server
+                .handle(Input::Message(ReactorMsg::JobDone(done(job))));
         }
     }
 
@@ -263,6 +297,7 @@ impl World {
             self.finish_job(|job| JobDone::Failed {
                 reply_to: job.reply_to(),
             });
+            self.finish_event("");
             self.pass_time(250);
         }
         panic!("an ordered stop that does not end");
@@ -303,6 +338,18 @@ fn file_done(job: Job, text: &str) -> JobDone {
     }
 }
 
+/// What the plugins of this world handle.
+fn plugins() -> PluginTable {
+    let names = |names: &[&str]| names.iter().map(|&name| name.into()).collect();
+    PluginTable {
+        calls: names(&["Obj.get", "hook"]),
+        objects: names(&["Obj"]),
+        shapes: names(&["mine"]),
+        default_shape: None,
+        events: [names(&["p"]), names(&["p"]), names(&["p"]), names(&["p"])],
+    }
+}
+
 fn number(text: &str, max: u64) -> u64 {
     text.parse().unwrap_or(0).min(max)
 }
@@ -324,6 +371,7 @@ fn operate(world: &mut World, line: &str) {
             }
             return;
         }
+        'h' => return world.finish_event(rest),
         't' => return world.pass_time(number(rest, 200_000)),
         's' => return world.server.handle(Input::Reload),
         'S' => return world.server.handle(Input::Stop),

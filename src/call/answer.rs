@@ -20,6 +20,17 @@ pub enum Data {
     /// A long list or object that another thread wrote already, as [`json::write`] does; taken
     /// apart only where a shape needs its parts.
     Rendered(Box<str>),
+    /// What a plugin wrote itself, with its Content-Type: no shape is put on it.
+    Page(Box<Page>),
+}
+
+/// A response's body as a plugin wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// `Content-Type`: no CR or LF.
+    pub content_type: Box<str>,
+    /// The body.
+    pub body: Box<[u8]>,
 }
 
 impl Data {
@@ -31,6 +42,7 @@ impl Data {
             Data::Json(value) => value,
             // What our own writer wrote always parses.
             Data::Rendered(text) => serde_json::from_str(&text).unwrap_or_default(),
+            Data::Page(page) => String::from_utf8_lossy(&page.body).into(),
         }
     }
 }
@@ -61,6 +73,7 @@ pub fn write_data(out: &mut Vec<u8>, data: &Data) {
         Data::Count(count) => write_count(out, *count),
         Data::Json(value) => json::write(out, value),
         Data::Rendered(text) => out.extend_from_slice(text.as_bytes()),
+        Data::Page(page) => json::write_str(out, &String::from_utf8_lossy(&page.body)),
     }
 }
 

@@ -58,7 +58,7 @@ pub fn route<'a>(method: Method<'_>, name: &'a str) -> Result<Action<'a>, CallEr
     if !plain_verb {
         return Err(bad(format!(
             "bad verb '{}'. use 'GET' or 'POST'",
-            verb(method)
+            method.as_str()
         )));
     }
     Ok(Action::plain(Cow::Borrowed(name)))
@@ -97,7 +97,7 @@ fn route_object<'a>(
         Some(_) if !plain_verb => {
             return Err(bad(format!(
                 "bad verb '{}' for user function. use 'GET' or 'POST'",
-                verb(method)
+                method.as_str()
             )));
         }
         Some(function) => function,
@@ -126,7 +126,7 @@ fn bare_verb(
         (Method::Patch, Some(_)) => Ok("set"),
         (Method::Delete, Some(_)) => Ok("del"),
         (Method::Patch | Method::Delete, None) => Err(bad("missing id")),
-        _ => Err(bad(format!("bad verb '{}'", verb(method)))),
+        _ => Err(bad(format!("bad verb '{}'", method.as_str()))),
     }
 }
 
@@ -144,19 +144,6 @@ fn is_word(c: char) -> bool {
 
 fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn verb(method: Method<'_>) -> &str {
-    match method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Patch => "PATCH",
-        Method::Delete => "DELETE",
-        Method::Options => "OPTIONS",
-        Method::Other(name) => name,
-    }
 }
 
 /// A query's text that is not empty; what brackets built is no name.

@@ -19,6 +19,8 @@ pub struct Shape {
     style: Style,
     /// `_jsonp`: a function to call, or a variable to set where it ends in `=`.
     jsonp: Option<Box<str>>,
+    /// `retfn` with a name that is none of ours: a plugin's, or nobody's.
+    named: Option<Box<str>>,
 }
 
 /// What becomes of code and data.
@@ -41,14 +43,13 @@ impl Shape {
     /// Reads the shape parameters of a query (`jdcloud=1` of query or body switches all off). `_raw` goes before
     /// `retfn`; empty, `0` and unknown values count as absent.
     pub fn new(query: &Form<'_>, body: Option<&Body<'_>>) -> Shape {
-        let (mut raw, mut retfn, mut jsonp, mut off) = (None, None, None, None);
+        let (mut raw, mut retfn, mut jsonp) = (None, None, None);
         for (name, field) in query.iter() {
             // Runs on every call: one byte rules out most parameters.
             match (name.as_bytes().first(), name) {
                 (Some(b'_'), "_raw") => raw = on(field),
                 (Some(b'_'), "_jsonp") => jsonp = on(field),
                 (Some(b'r'), "retfn") => retfn = on(field),
-                (Some(b'j'), "jdcloud") => off = Some(is_on(field)),
                 _ => {}
             }
         }
@@ -59,16 +60,44 @@ impl Shape {
             (None, Some("xml")) => Style::Xml,
             (None, _) => Style::List,
         };
-        if style == Style::List && jsonp.is_none() {
+        let named = retfn.filter(|_| style == Style::List);
+        if style == Style::List && jsonp.is_none() && named.is_none() {
             return Shape::default();
         }
-        if off.unwrap_or_else(|| body.and_then(|body| body.get("jdcloud")).is_some_and(is_on)) {
+        if Shape::is_off(query, body) {
             return Shape::default();
         }
         Shape {
             style,
             jsonp: jsonp.map(Box::from),
+            named: named.map(Box::from),
         }
+    }
+
+    /// Whether `jdcloud=1` of query or body switches all shapes off; the query goes first.
+    pub fn is_off(query: &Form<'_>, body: Option<&Body<'_>>) -> bool {
+        match query.get("jdcloud") {
+            Some(field) => is_on(field),
+            None => body.and_then(|body| body.get("jdcloud")).is_some_and(is_on),
+        }
+    }
+
+    /// Whether nothing was asked for.
+    pub fn is_plain(&self) -> bool {
+        *self == Shape::default()
+    }
+
+    /// One that a plugin writes.
+    pub fn named(name: &str) -> Shape {
+        Shape {
+            named: Some(name.into()),
+            ..Shape::default()
+        }
+    }
+
+    /// Takes out the name of a shape that is none of ours.
+    pub fn take_named(&mut self) -> Option<Box<str>> {
+        self.named.take()
     }
 
     /// What stands before and behind data that is JSON already, where it goes into the body as it is; `None`

@@ -16,7 +16,7 @@ use crate::settings::Settings;
 pub enum PluginMsg {
     /// Load all plugins into a fresh state. Reply: [`ReactorMsg::PluginsLoaded`].
     Load(Box<PluginLoad>),
-    /// Something that plugins handle. Reply: [`ReactorMsg::EventDone`], but for one without a `ticket`.
+    /// Something that plugins handle. Reply: [`ReactorMsg::EventDone`].
     Event(Box<PluginEvent>),
     /// The answer to a [`ReactorMsg::PluginCall`]. No reply.
     CallDone {
@@ -65,6 +65,8 @@ pub struct PluginTable {
     pub objects: Vec<Box<str>>,
     /// Answer shapes (`retfn_NAME`), sorted.
     pub shapes: Vec<Box<str>>,
+    /// The one of them that is used where a request names none (`X_RET_FN`).
+    pub default_shape: Option<Box<str>>,
     /// `on("push.APP")` and the others, by app, sorted.
     pub events: [Vec<Box<str>>; 4],
 }
@@ -82,7 +84,7 @@ pub enum EventKind {
     Close,
 }
 
-/// Something that plugins handle.
+/// Something that plugins handle. Reply: [`ReactorMsg::EventDone`], one for each.
 #[derive(Debug)]
 pub struct PluginEvent {
     /// Names the wait of whoever waits for its end; `None`: nobody does.
@@ -118,6 +120,15 @@ pub enum PluginEventKind {
         /// The message's text (of an open the init; empty for a close).
         data: Box<str>,
     },
+    /// An answer is to be written by `retfn_NAME`.
+    Shape {
+        /// `NAME`.
+        name: Box<str>,
+        /// `[0,data]` or `[code,message,detail]`.
+        answer: Value,
+        /// The request.
+        request: Option<Arc<RequestInfo>>,
+    },
     /// The batch that these calls ran in is over: end its transaction.
     EndTransaction {
         /// As in the calls.
@@ -142,8 +153,6 @@ pub struct PluginCallEvent {
     pub escape: bool,
     /// The transaction of the batch with `useTrans` that it belongs to.
     pub transaction: Option<u64>,
-    /// The answer shape `retfn_NAME` to use, if a plugin's.
-    pub shape: Option<Box<str>>,
 }
 
 /// What a plugin may know of an HTTP request.
@@ -165,13 +174,12 @@ pub struct RequestInfo {
 #[derive(Debug)]
 pub struct EventDone {
     /// As in the event.
-    pub ticket: ConnId,
-    /// Of a call: its answer. Of others: `Ok(Data::Null)`, also where a handler failed, which is logged.
+    pub ticket: Option<ConnId>,
+    /// Of a call or shape: its answer, a [`crate::call::answer::Data::Page`] where it wrote one itself. Of
+    /// others: `Ok(Data::Null)`, also where a handler failed, which is logged.
     pub answer: Answer,
     /// Headers to add to the response (`env:header`, cookies): checked, no CR or LF, no framing header.
     pub headers: Vec<(Box<str>, Box<str>)>,
-    /// What `env:write` or a shape wrote instead of the answer, with its Content-Type.
-    pub written: Option<(Box<[u8]>, Box<str>)>,
 }
 
 /// A call that a coroutine makes of the server: push, getUsers, setTimeout … or another plugin's.
@@ -190,11 +198,13 @@ pub struct PluginCall {
     pub post: Value,
 }
 
-/// Something for one connection. No reply.
+/// Something for one connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SocketAction {
-    /// `ws:push(fd, text)`
+    /// `ws:push(fd, text)`. Reply: [`PluginMsg::CallDone`], how many took it: 0 or 1.
     Push {
+        /// Who waits.
+        task: TaskId,
         /// The connection.
         fd: u64,
         /// A text message.
@@ -202,7 +212,7 @@ pub enum SocketAction {
         /// Whose handler it runs for.
         on_behalf: Option<ConnId>,
     },
-    /// `ws:disconnect(fd, code, reason)`
+    /// `ws:disconnect(fd, code, reason)`. No reply.
     Disconnect {
         /// The connection.
         fd: u64,

@@ -85,6 +85,16 @@ impl<'a> JsonList<'a> {
         Some((text.len(), value))
     }
 
+    /// All that are left, built at once. `None` where that is more than [`JSON_VALUES_MAX`] values, or too deep.
+    pub fn into_values(mut self) -> Option<Vec<Value>> {
+        if json::has_more_values(self.text.as_bytes(), JSON_VALUES_MAX) {
+            return None;
+        }
+        std::iter::from_fn(|| self.poll_item())
+            .map(|(_, item)| item.ok())
+            .collect()
+    }
+
     /// The same items, owning their text.
     pub fn into_owned(self) -> JsonList<'static> {
         JsonList {

@@ -90,6 +90,22 @@ pub enum Method<'b> {
     Other(&'b str),
 }
 
+impl<'b> Method<'b> {
+    /// As it is sent.
+    pub fn as_str(self) -> &'b str {
+        match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+            Method::Options => "OPTIONS",
+            Method::Other(name) => name,
+        }
+    }
+}
+
 /// Room for header slots; lives on the caller's stack and needs no initialisation:
 /// `[const { MaybeUninit::uninit() }; HEADERS_MAX]`.
 pub type HeaderSlots<'b> = [MaybeUninit<httparse::Header<'b>>; HEADERS_MAX];
@@ -130,6 +146,15 @@ impl<'h, 'b> Head<'h, 'b> {
             .iter()
             .filter(move |header| header.name.eq_ignore_ascii_case(name))
             .map(|header| header.value)
+    }
+
+    /// All headers in order, names in lower case; what is no UTF-8 becomes U+FFFD.
+    pub fn all_headers(&self) -> Vec<(Box<str>, Box<str>)> {
+        let headers = self.headers.iter().map(|header| {
+            let name = header.name.to_ascii_lowercase();
+            (name.into(), String::from_utf8_lossy(header.value).into())
+        });
+        headers.collect()
     }
 }
 

@@ -5,14 +5,11 @@
 //! |---|---|
 //! | [`listener`] | sockets that accept: made, stale paths probed |
 //! | [`socket`] | sockets that talk: TCP or Unix behind one name |
-//! | [`mailbox`] | how other threads reach the reactor |
 //! | [`run`] | the loop |
 
 pub mod listener;
-pub mod mailbox;
 pub mod run;
 pub mod socket;
 
 pub use listener::Listener;
-pub use mailbox::Mailbox;
 pub use run::{Ports, Reactor};

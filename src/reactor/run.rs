@@ -13,11 +13,13 @@ use signal_hook_mio::v1_0::Signals;
 use crate::clock::Clock;
 use crate::ids::ConnId;
 use crate::limits::{
-    ACCEPTS_PER_TURN, EVENTS_PER_POLL, READ_BYTES, READS_PER_TURN, RETRY_MS, WRITE_BYTES_PER_TURN,
+    ACCEPTS_PER_TURN, EVENTS_PER_POLL, MAILBOX_MAX, READ_BYTES, READS_PER_TURN, RETRY_MS,
+    WRITE_BYTES_PER_TURN,
 };
+use crate::mailbox::{self, Inbox, Mailbox};
+use crate::message::plugin::PluginMsg;
 use crate::message::{Job, LogLine, ReactorMsg, TimerCall};
 use crate::reactor::listener::Listener;
-use crate::reactor::mailbox::{self, Inbox, Mailbox};
 use crate::reactor::socket::Socket;
 use crate::settings::Settings;
 use crate::state::server::{Input, Output, Server};
@@ -34,6 +36,8 @@ pub struct Ports {
     pub reopen_logs: Box<dyn Fn()>,
     /// Hands a call to the timer thread; false when it has no room.
     pub ask_timers: Box<dyn Fn(Box<TimerCall>) -> bool>,
+    /// Hands a message to the plugin thread, which is started at the first; it always has room.
+    pub tell_plugins: Box<dyn FnMut(PluginMsg)>,
     /// Tells changed settings to the other threads, or gives them back to be told later.
     pub tell_settings: Box<TellSettings>,
 }
@@ -43,7 +47,7 @@ pub struct Reactor {
     poll: Poll,
     listeners: Vec<Listener>,
     signals: Signals,
-    inbox: Inbox,
+    inbox: Inbox<ReactorMsg>,
     ports: Ports,
     server: Server<Socket>,
     clock: Clock,
@@ -95,10 +99,10 @@ impl Reactor {
     pub fn new(
         mut listeners: Vec<Listener>,
         clock: Clock,
-        make: impl FnOnce(Mailbox) -> io::Result<(Server<Socket>, Ports)>,
+        make: impl FnOnce(Mailbox<ReactorMsg>) -> io::Result<(Server<Socket>, Ports)>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let (mailbox, inbox) = mailbox::mailbox(poll.registry(), MAILBOX)?;
+        let (mailbox, inbox) = mailbox::mailbox(poll.registry(), MAILBOX, Some(MAILBOX_MAX))?;
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry()
             .register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
@@ -161,16 +165,7 @@ impl Reactor {
         }
         self.inbox.clear();
         while let Some(message) = self.inbox.poll() {
-            self.server.handle(match message {
-                ReactorMsg::JobDone(done) => Input::JobDone(done),
-                ReactorMsg::TimerReply(reply) => Input::TimerReply(*reply),
-                ReactorMsg::TimerCounters(counters) => Input::TimerCounters(*counters),
-                // Nobody sends these yet.
-                ReactorMsg::PluginCall(_)
-                | ReactorMsg::SocketAction(_)
-                | ReactorMsg::EventDone(_)
-                | ReactorMsg::PluginsLoaded(_) => continue,
-            });
+            self.server.handle(Input::Message(message));
         }
         self.accept_waiting();
         while let Some(output) = self.server.poll_output() {
@@ -280,6 +275,7 @@ impl Reactor {
                     self.server.handle(Input::TimerRefused(id));
                 }
             }
+            Output::Plugin(message) => (self.ports.tell_plugins)(message),
             Output::Settings(settings) => self.untold = Some(settings),
         }
     }

@@ -24,7 +24,11 @@ pub(super) struct Batch {
     calls: JsonList<'static>,
     /// Stop at the first failure.
     one_transaction: bool,
+    /// The database transaction of plugins' calls, from the first of them on.
+    transaction: Option<u64>,
     stopped: bool,
+    /// All calls are done; only the transaction's end is waited for.
+    is_over: bool,
     escape: bool,
     /// `[0,data]` or `[code,message,detail]` each.
     answers: Vec<Value>,
@@ -79,7 +83,9 @@ impl<S> Server<S> {
             has_references: calls.mentions("{$") || calls.mentions("\\u"),
             calls: calls.into_owned(),
             one_transaction,
+            transaction: None,
             stopped: false,
+            is_over: false,
             escape: params.escape,
             reference_bytes_left: BATCH_REFERENCE_BYTES_MAX,
             answer_bytes: 0,
@@ -101,7 +107,7 @@ impl<S> Server<S> {
                     return Progress::Wait(Work::Batch(batch), Wait::Turn);
                 }
                 None => match batch.calls.poll_item() {
-                    None => return Progress::Done(Ok(Data::Json(Value::Array(batch.answers)))),
+                    None => return self.end_batch(caller, batch),
                     Some((bytes, call)) => {
                         self.spend(CALL_WORK + (bytes / BYTES_PER_WORK) as u32);
                         let call = call.unwrap_or(Value::Null);
@@ -110,6 +116,11 @@ impl<S> Server<S> {
                 },
             };
             match progress {
+                // Its transaction ended: the whole failed where that did.
+                Progress::Done(answer) if batch.is_over => {
+                    let answers = Data::Json(Value::Array(batch.answers));
+                    return Progress::Done(answer.map(|_| answers));
+                }
                 Progress::Done(answer) => {
                     if let Err(error) = &answer {
                         self.log_failure(caller, &action, error);
@@ -122,6 +133,17 @@ impl<S> Server<S> {
                 }
             }
         }
+    }
+
+    /// Ends the transaction, where plugins' calls began one.
+    fn end_batch(&mut self, caller: &Caller<'_>, mut batch: Box<Batch>) -> Progress {
+        let Some(transaction) = batch.transaction.take() else {
+            return Progress::Done(Ok(Data::Json(Value::Array(batch.answers))));
+        };
+        batch.is_over = true;
+        batch.current = Some((Work::Plugin, "batch".into()));
+        self.end_transaction(caller.conn, transaction, !batch.stopped);
+        Progress::Wait(Work::Batch(batch), Wait::Job)
     }
 
     fn start_sub_call(
@@ -150,10 +172,17 @@ impl<S> Server<S> {
                     body: call.body,
                     escape: batch.escape,
                 };
-                (
-                    self.start_call(caller, &call.action, params, is_post),
-                    call.action,
-                )
+                let progress = match batch.one_transaction && self.plugins.has_call(&call.action) {
+                    true => {
+                        let transaction = batch
+                            .transaction
+                            .get_or_insert_with(|| self.plugins.begin_transaction());
+                        let transaction = Some(*transaction);
+                        self.start_plugin_call(caller, &call.action, params, transaction)
+                    }
+                    false => self.start_call(caller, &call.action, params, is_post),
+                };
+                (progress, call.action)
             }
         }
     }

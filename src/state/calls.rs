@@ -2,6 +2,7 @@
 //! [`Work`] that waits: for the next turn, for the bulk list, for a job.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -12,6 +13,7 @@ use crate::call::source::{Body, From, Params, escape};
 use crate::call::timer;
 use crate::ids::ConnId;
 use crate::limits::{BYTES_PER_WORK, LOG_TEXT_BYTES_MAX, ROWS_PER_TURN};
+use crate::message::plugin::{EventKind, RequestInfo};
 use crate::message::{
     Job, JobDone, LogFile, LogLine, SettingsDone, TimerCall, TimerReply, TimerRequest,
 };
@@ -30,6 +32,8 @@ use crate::state::spec::Spec;
 pub(super) struct Caller<'c> {
     pub conn: ConnId,
     pub forwarded_for: Option<&'c str>,
+    /// What plugins may know of the request; only where there are any.
+    pub request: Option<&'c Arc<RequestInfo>>,
 }
 
 /// How far a call has come.
@@ -46,7 +50,7 @@ pub(super) enum Wait {
     Turn,
     /// The bulk list to run empty.
     Bulk,
-    /// The outcome of a job, or the timer thread's answer.
+    /// The outcome of a job, or another thread's answer.
     Job,
 }
 
@@ -63,6 +67,10 @@ pub(super) enum Work {
     Reload,
     /// The timer thread was asked; [`crate::message::TimerReply`] is its answer.
     Timer,
+    /// Plugins handle a call, shape an answer or end a transaction; [`crate::message::plugin::EventDone`] is its answer.
+    Plugin,
+    /// What was done is answered with this once the handlers of plugins have ended.
+    Handlers(Box<Answer>),
     /// Input that waits for the next turn: no call.
     Input,
 }
@@ -74,6 +82,8 @@ pub(super) struct PushWork {
     spec: Spec<'static>,
     notice: Notice<'static>,
     state: PushState,
+    /// Whether plugins hear of it.
+    has_handlers: bool,
 }
 
 /// A list of pushes.
@@ -82,7 +92,7 @@ pub(super) struct Pushes {
     items: JsonList<'static>,
     escape: bool,
     counts: Vec<Value>,
-    current: Option<Box<PushWork>>,
+    current: Option<Work>,
 }
 
 /// A list of users that is being made.
@@ -103,7 +113,7 @@ impl<S> Server<S> {
         is_post: bool,
     ) -> Progress {
         let done = match action {
-            "push" => return self.start_push(params),
+            "push" => return self.start_push(caller, params),
             "getUsers" => return self.start_users(&params),
             "batch" => return self.start_batch(caller, params, is_post),
             "setTimeout" => return self.ask_timers(caller, timer::read_set_timeout(params)),
@@ -115,11 +125,17 @@ impl<S> Server<S> {
             }
             "stat" => Ok(self.stat()),
             "conf" => self.configure(&params.query),
+            _ if self.plugins.has_call(action) => {
+                return self.start_plugin_call(caller, action, params, None);
+            }
             _ if name::is_object(action) => match action.split_once('.') {
                 Some((timer::OBJECT, method)) => match timer::read(method, params) {
                     Ok(request) => return self.ask_timers(caller, request),
                     Err(error) => Err(error),
                 },
+                Some((object, method)) if self.plugins.has_object(object) => {
+                    Err(CallError::unknown_method(object, method))
+                }
                 _ => Err(CallError::not_allowed(&escape(action))),
             },
             _ => Err(CallError::unknown_action(action)),
@@ -135,14 +151,18 @@ impl<S> Server<S> {
         done: Option<Answer>,
     ) -> Progress {
         match (work, done) {
-            (Work::Push(work), _) => self.continue_push(work),
-            (Work::Pushes(work), _) => self.continue_pushes(work),
+            (Work::Push(work), _) => self.continue_push(caller, work),
+            (Work::Pushes(work), done) => self.continue_pushes(caller, work, done),
             (Work::Users(work), _) => self.continue_users(work),
             (Work::Batch(work), done) => self.continue_batch(caller, work, done),
-            (Work::File | Work::Reload | Work::Timer, Some(answer)) => Progress::Done(answer),
-            (work @ (Work::File | Work::Reload | Work::Timer), None) => {
-                Progress::Wait(work, Wait::Job)
+            (Work::File | Work::Reload | Work::Timer | Work::Plugin, Some(answer)) => {
+                Progress::Done(answer)
             }
+            (Work::Handlers(answer), Some(_)) => Progress::Done(*answer),
+            (
+                work @ (Work::File | Work::Reload | Work::Timer | Work::Plugin | Work::Handlers(_)),
+                None,
+            ) => Progress::Wait(work, Wait::Job),
             (Work::Input, _) => Progress::Done(Ok(Data::Null)),
         }
     }
@@ -156,7 +176,7 @@ impl<S> Server<S> {
         Progress::Wait(Work::Timer, Wait::Job)
     }
 
-    fn start_push(&mut self, params: Params<'_>) -> Progress {
+    fn start_push(&mut self, caller: &Caller<'_>, params: Params<'_>) -> Progress {
         let escape = params.escape;
         if let Body::List(items) = params.body {
             let counts = Vec::with_capacity(items.len());
@@ -166,18 +186,26 @@ impl<S> Server<S> {
                 counts,
                 current: None,
             };
-            return self.continue_pushes(Box::new(work));
+            return self.continue_pushes(caller, Box::new(work), None);
         }
         match PushParams::read(&params) {
-            Ok(push) => self.run_push(push, PushState::default()),
+            Ok(push) => self.run_push(caller, push),
             Err(error) => Progress::Done(Err(error)),
         }
     }
 
-    fn run_push(&mut self, push: PushParams<'_>, mut state: PushState) -> Progress {
+    fn run_push(&mut self, caller: &Caller<'_>, push: PushParams<'_>) -> Progress {
+        let has_handlers = self.plugins.handles(EventKind::Push, &push.app);
+        if has_handlers && self.plugins.is_full() {
+            return Progress::Done(Err(too_busy()));
+        }
         let mut notice = Notice::new(push.text);
+        let mut state = PushState::default();
         match self.push(&push.app, &push.spec, &mut notice, &mut state) {
-            Ok(Ok(count)) => Progress::Done(Ok(Data::Count(count))),
+            Ok(Ok(count)) if !has_handlers => Progress::Done(Ok(Data::Count(count))),
+            Ok(Ok(count)) => {
+                self.start_push_handlers(caller.conn, &push.app, &push.spec, &notice.text, count)
+            }
             Ok(Err(wait)) => {
                 let notice = Notice::new(Cow::Owned(notice.text.into_owned()));
                 let (app, spec) = (push.app.into(), push.spec.into_owned());
@@ -187,6 +215,7 @@ impl<S> Server<S> {
                         spec,
                         notice,
                         state,
+                        has_handlers,
                     })),
                     wait,
                 )
@@ -195,18 +224,46 @@ impl<S> Server<S> {
         }
     }
 
-    fn continue_push(&mut self, mut work: Box<PushWork>) -> Progress {
+    fn continue_push(&mut self, caller: &Caller<'_>, mut work: Box<PushWork>) -> Progress {
         match self.push(&work.app, &work.spec, &mut work.notice, &mut work.state) {
+            Ok(Ok(count)) if work.has_handlers => {
+                let PushWork {
+                    app, spec, notice, ..
+                } = *work;
+                self.start_push_handlers(caller.conn, &app, &spec, &notice.text, count)
+            }
             Ok(Ok(count)) => Progress::Done(Ok(Data::Count(count))),
             Ok(Err(wait)) => Progress::Wait(Work::Push(work), wait),
             Err(error) => Progress::Done(Err(error)),
         }
     }
 
-    fn continue_pushes(&mut self, mut work: Box<Pushes>) -> Progress {
+    /// A message for one connection only, past the hub's names; plugins do not hear of it.
+    pub(super) fn push_to_connection(
+        &mut self,
+        caller: &Caller<'_>,
+        to: ConnId,
+        text: Box<str>,
+    ) -> Progress {
+        let work = PushWork {
+            app: "".into(),
+            spec: Spec::List(Vec::new()),
+            notice: Notice::new(Cow::Owned(text.into())),
+            state: PushState::selected(self.hub.joined(to.key).map(|joined| (to, joined))),
+            has_handlers: false,
+        };
+        self.continue_push(caller, Box::new(work))
+    }
+
+    fn continue_pushes(
+        &mut self,
+        caller: &Caller<'_>,
+        mut work: Box<Pushes>,
+        mut done: Option<Answer>,
+    ) -> Progress {
         loop {
             let progress = match work.current.take() {
-                Some(push) => self.continue_push(push),
+                Some(push) => self.continue_call(caller, push, done.take()),
                 None if self.share_left == 0 => {
                     return Progress::Wait(Work::Pushes(work), Wait::Turn);
                 }
@@ -214,23 +271,23 @@ impl<S> Server<S> {
                     None => return Progress::Done(Ok(Data::Json(Value::Array(work.counts)))),
                     Some((bytes, item)) => {
                         self.spend(ITEM_WORK + (bytes / BYTES_PER_WORK) as u32);
-                        self.push_item(item.unwrap_or(Value::Null), work.escape)
+                        self.push_item(caller, item.unwrap_or(Value::Null), work.escape)
                     }
                 },
             };
             match progress {
                 Progress::Done(Ok(data)) => work.counts.push(data.into_value()),
-                Progress::Wait(Work::Push(push), wait) => {
+                Progress::Wait(push, wait) => {
                     work.current = Some(push);
                     return Progress::Wait(Work::Pushes(work), wait);
                 }
                 // A bad item fails the call; those before it were delivered.
-                failed => return failed,
+                Progress::Done(Err(error)) => return Progress::Done(Err(error)),
             }
         }
     }
 
-    fn push_item(&mut self, item: Value, escape: bool) -> Progress {
+    fn push_item(&mut self, caller: &Caller<'_>, item: Value, escape: bool) -> Progress {
         let Value::Object(fields) = item else {
             let detail = "bad push list: each item must be an object {app, user, msg}";
             return Progress::Done(Err(CallError::new(1, detail)));
@@ -241,7 +298,7 @@ impl<S> Server<S> {
             escape,
         };
         match PushParams::read(&params) {
-            Ok(push) => self.run_push(push, PushState::default()),
+            Ok(push) => self.run_push(caller, push),
             Err(error) => Progress::Done(Err(error)),
         }
     }
@@ -249,18 +306,18 @@ impl<S> Server<S> {
     /// A push that came over a WebSocket.
     pub(super) fn push_from_websocket(
         &mut self,
+        conn: ConnId,
         app: &str,
         spec: Spec<'_>,
         text: Cow<'_, str>,
     ) -> Progress {
-        self.run_push(
-            PushParams {
-                app: app.into(),
-                spec,
-                text,
-            },
-            PushState::default(),
-        )
+        let caller = Caller {
+            conn,
+            forwarded_for: None,
+            request: None,
+        };
+        let app = app.into();
+        self.run_push(&caller, PushParams { app, spec, text })
     }
 
     fn start_users(&mut self, params: &Params<'_>) -> Progress {
@@ -344,8 +401,10 @@ impl<S> Server<S> {
             JobDone::Callback(_) | JobDone::Task(_) => {}
             JobDone::File(done) => self.handle_file_done(&done),
             JobDone::Settings(done) => {
-                let answer = self.apply_settings(*done);
-                if let (Some(id), answer) = answer {
+                let reply_to = done.reply_to;
+                if let Some(answer) = self.apply_settings(*done)
+                    && let Some(id) = reply_to
+                {
                     self.resume_with(id, Some(answer));
                 }
             }
@@ -379,16 +438,13 @@ impl<S> Server<S> {
     }
 
     fn fail_job(&mut self, id: ConnId, error: CallError) {
-        let Some(conn) = live(&mut self.conns, id) else {
-            return;
-        };
-        let is_file = conn
-            .parked
-            .as_ref()
-            .is_some_and(|parked| matches!(parked.work, Work::File));
-        if !is_file {
+        let conn = live(&mut self.conns, id).filter(|conn| {
+            let parked = conn.parked.as_ref();
+            parked.is_some_and(|parked| matches!(parked.work, Work::File))
+        });
+        let Some(conn) = conn else {
             return self.resume_with(id, Some(Err(error)));
-        }
+        };
         if let Some(Parked {
             reply: ReplyAs::Http { meta, .. },
             ..
@@ -400,9 +456,10 @@ impl<S> Server<S> {
         self.resume(id);
     }
 
-    /// Takes over what the settings file says; run-time values that it does not name stay.
-    fn apply_settings(&mut self, done: SettingsDone) -> (Option<ConnId>, Answer) {
-        let answer = match done.outcome {
+    /// Takes over what the settings file says; run-time values that it does not name stay. `None`: plugins are
+    /// loaded first.
+    fn apply_settings(&mut self, done: SettingsDone) -> Option<Answer> {
+        match done.outcome {
             Ok(file) => {
                 let new = self.settings.reloaded(&file);
                 for (name, old, new) in self.settings.diff(&new) {
@@ -413,15 +470,13 @@ impl<S> Server<S> {
                 }
                 self.settings = new;
                 self.output(Output::Settings(Box::new(self.settings.clone())));
-                self.log("reload: done");
-                Ok(Data::Json(Value::Bool(true)))
+                self.reload_plugins(done.reply_to, done.sources)
             }
             Err(text) => {
                 self.log(&format!("reload: {text}; nothing was changed"));
-                Err(CallError::new(4, text))
+                Some(Err(CallError::new(4, text)))
             }
-        };
-        (done.reply_to, answer)
+        }
     }
 
     /// A failed call's line in `trace.log`.
@@ -449,7 +504,10 @@ impl<S> Server<S> {
     }
 
     /// `ADDR` of a log line: the peer, or `PEER; X-Forwarded-For`.
-    fn address_text(&self, caller: &Caller<'_>) -> String {
+    pub(super) fn address_text(&self, caller: &Caller<'_>) -> String {
+        if caller.conn.ticket().is_some() {
+            return "nil".to_owned();
+        }
         let peer = self
             .conn(caller.conn)
             .and_then(|conn| self.peers.address(conn.peer));
@@ -466,7 +524,7 @@ impl<S> Server<S> {
     }
 }
 
-fn too_busy() -> CallError {
+pub(super) fn too_busy() -> CallError {
     CallError::new(4, "too busy: try again later")
 }
 

@@ -2,8 +2,12 @@
 //! Plain state; the functions that change it are in [`super::http`], [`super::websocket`] and
 //! [`super::delivery`].
 
+use std::sync::Arc;
+
 use crate::call::shape::Shape;
+use crate::ids::ConnId;
 use crate::limits::POLL_INPUT_BYTES_MAX;
+use crate::message::plugin::{RequestInfo, TaskId};
 use crate::proto::body::BodyReader;
 use crate::proto::outbound::Outbound;
 use crate::proto::response::Persistence;
@@ -134,6 +138,10 @@ pub(super) struct Meta {
     pub origin: Option<Box<str>>,
     /// `ADDR` of log lines.
     pub forwarded_for: Option<Box<str>>,
+    /// What plugins may know of the request; only where there are any.
+    pub request: Option<Arc<RequestInfo>>,
+    /// What a plugin adds to the response's head.
+    pub headers: Vec<(Box<str>, Box<str>)>,
 }
 
 /// A call that waits.
@@ -156,10 +164,23 @@ pub(super) enum ReplyAs {
         shape: Shape,
         action: Box<str>,
     },
-    /// As a text message.
-    WebSocket,
+    /// As a text message, once the handlers of the message have ended.
+    WebSocket(Option<Box<Heard>>),
+    /// To the coroutine that made the call, which runs for `on_behalf`.
+    Plugin {
+        task: TaskId,
+        on_behalf: Option<ConnId>,
+    },
     /// Not at all: it was no call.
     Nothing,
+}
+
+/// A WebSocket message that plugins are to handle before it is answered.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// The connection's app, or the one pushed to.
+    pub app: Box<str>,
+    pub text: Box<str>,
 }
 
 impl<S> Connection<S> {

@@ -117,6 +117,17 @@ pub(super) struct PushState {
     count: u64,
 }
 
+impl PushState {
+    /// One whose receivers are known: who, and when they had joined.
+    pub fn selected(receivers: impl IntoIterator<Item = (ConnId, u32)>) -> Self {
+        PushState {
+            selected_all: true,
+            pending: receivers.into_iter().collect(),
+            ..PushState::default()
+        }
+    }
+}
+
 /// What became of a message for one receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Delivery {

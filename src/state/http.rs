@@ -3,6 +3,7 @@
 //! written in [`super::respond`].
 
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -190,7 +191,7 @@ impl<S> Server<S> {
         &mut self,
         id: ConnId,
         head: &Head<'_, '_>,
-        meta: Meta,
+        mut meta: Meta,
         path: &'r str,
         mut query: Form<'r>,
         body: &'r [u8],
@@ -201,7 +202,10 @@ impl<S> Server<S> {
             Method::Get => Ok(Body::Map(Form::default())),
             _ => Body::parse(&String::from_utf8_lossy(content_type), body),
         };
-        let shape = Shape::new(&query, parsed.as_ref().ok());
+        let shape = self.shape(&query, parsed.as_ref().ok());
+        if self.plugins.is_loaded() {
+            meta.request = Some(Arc::new(self.request_info(id, head, &meta)));
+        }
         let action = parsed.and_then(|body| Ok((name::resolve(head.method, path, &query)?, body)));
         let (action, body) = match action {
             Ok(both) => both,
@@ -209,6 +213,7 @@ impl<S> Server<S> {
                 let caller = Caller {
                     conn: id,
                     forwarded_for: meta.forwarded_for.as_deref(),
+                    request: None,
                 };
                 self.log_failure(&caller, path.trim_start_matches('/'), &error);
                 return self.respond_call(id, &meta, 200, &shape, Err(error));
@@ -228,11 +233,10 @@ impl<S> Server<S> {
         let caller = Caller {
             conn: id,
             forwarded_for: meta.forwarded_for.as_deref(),
+            request: meta.request.as_ref(),
         };
         match self.start_call(&caller, &action_name, params, is_post) {
-            Progress::Done(answer) => {
-                self.finish_call(id, &meta, &shape, &action_name, answer, self.wide)
-            }
+            Progress::Done(answer) => self.finish_call(id, meta, shape, &action_name, answer),
             Progress::Wait(work, wait) => {
                 let action = action_name.into();
                 self.park(

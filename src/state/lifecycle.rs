@@ -142,6 +142,7 @@ impl<S> Server<S> {
         if self.conn(id).is_none() {
             return;
         }
+        self.tell_close(id);
         if let Some((app, user)) = self.hub.member(id.key) {
             let text = format!(
                 "[app {}] del user: {} #{}",

@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod names;
 pub mod parked;
 pub mod peers;
+pub mod plugins;
 pub mod poll;
 pub mod respond;
 pub mod server;

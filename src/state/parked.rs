@@ -1,6 +1,6 @@
 //! Calls that wait, and how they and the input behind them go on.
 
-use crate::call::answer::Answer;
+use crate::call::answer::{self, Answer};
 use crate::call::shape::Shape;
 use crate::ids::ConnId;
 use crate::state::calls::{Caller, Progress, Wait, Work};
@@ -10,17 +10,19 @@ use crate::state::server::{Output, Server, live};
 impl<S> Server<S> {
     /// Keeps a call that waits; its connection is not read meanwhile.
     pub(super) fn park(&mut self, id: ConnId, work: Work, wait: Wait, reply: ReplyAs) {
-        let wide = self.wide;
-        let Some(conn) = live(&mut self.conns, id) else {
-            return;
-        };
-        let delivered = std::mem::take(&mut self.lists.delivered);
-        conn.parked = Some(Box::new(Parked {
+        let parked = Parked {
             work,
             reply,
-            wide,
-            delivered,
-        }));
+            wide: self.wide,
+            delivered: std::mem::take(&mut self.lists.delivered),
+        };
+        match id.ticket() {
+            Some(ticket) => self.plugins.park(ticket, parked),
+            None => match live(&mut self.conns, id) {
+                Some(conn) => conn.parked = Some(Box::new(parked)),
+                None => return,
+            },
+        }
         match wait {
             Wait::Turn => self.resume.push_back(id),
             Wait::Bulk => self.lists.waiting.push_back(id),
@@ -37,44 +39,25 @@ impl<S> Server<S> {
     pub(super) fn resume_with(&mut self, id: ConnId, done: Option<Answer>) {
         self.begin_share();
         let tick = self.tick();
-        let Some(conn) = live(&mut self.conns, id) else {
-            return;
-        };
-        if conn.input == InputState::Paused {
-            conn.input = InputState::Open;
-        }
-        if let Some(parked) = conn.parked.take() {
-            // It was not read meanwhile: its silence is ours.
-            conn.heard = tick;
-            let Parked {
-                work,
-                reply,
-                wide,
-                delivered,
-            } = *parked;
-            (self.wide, self.lists.delivered) = (wide, delivered);
-            let forwarded_for = match &reply {
-                ReplyAs::Http { meta, .. } => meta.forwarded_for.clone(),
-                ReplyAs::WebSocket | ReplyAs::Nothing => None,
-            };
-            let caller = Caller {
-                conn: id,
-                forwarded_for: forwarded_for.as_deref(),
-            };
-            match self.continue_call(&caller, work, done) {
-                Progress::Wait(work, wait) => return self.park(id, work, wait, reply),
-                Progress::Done(answer) => match reply {
-                    ReplyAs::Http {
-                        meta,
-                        shape,
-                        action,
-                    } => {
-                        self.finish_call(id, &meta, &shape, &action, answer, self.wide);
-                    }
-                    ReplyAs::WebSocket => self.answer_push(id, answer),
-                    ReplyAs::Nothing => {}
-                },
+        let parked = match (id.ticket(), live(&mut self.conns, id)) {
+            (Some(ticket), _) => self.plugins.take_parked(ticket),
+            (None, None) => return,
+            (None, Some(conn)) => {
+                if conn.input == InputState::Paused {
+                    conn.input = InputState::Open;
+                }
+                let parked = conn.parked.take();
+                if parked.is_some() {
+                    // It was not read meanwhile: its silence is ours.
+                    conn.heard = tick;
+                }
+                parked
             }
+        };
+        if let Some(parked) = parked
+            && !self.continue_parked(id, *parked, done)
+        {
+            return;
         }
         self.process_carry(id);
         self.account_held(id);
@@ -84,24 +67,77 @@ impl<S> Server<S> {
         }
     }
 
-    /// Logs a failure and answers.
+    /// Goes on with a call and answers it where it is done; whether it is.
+    fn continue_parked(&mut self, id: ConnId, parked: Parked, done: Option<Answer>) -> bool {
+        let Parked {
+            work,
+            reply,
+            wide,
+            delivered,
+        } = parked;
+        (self.wide, self.lists.delivered) = (wide, delivered);
+        let (forwarded_for, request) = match &reply {
+            ReplyAs::Http { meta, .. } => (meta.forwarded_for.clone(), meta.request.clone()),
+            _ => (None, None),
+        };
+        let caller = Caller {
+            conn: id,
+            forwarded_for: forwarded_for.as_deref(),
+            request: request.as_ref(),
+        };
+        let answer = match self.continue_call(&caller, work, done) {
+            Progress::Wait(work, wait) => {
+                self.park(id, work, wait, reply);
+                return false;
+            }
+            Progress::Done(answer) => answer,
+        };
+        match reply {
+            ReplyAs::Http {
+                meta,
+                shape,
+                action,
+            } => self.finish_call(id, meta, shape, &action, answer),
+            ReplyAs::WebSocket(heard) => self.finish_message(id, answer, heard),
+            ReplyAs::Plugin { task, on_behalf } => self.answer_plugin(task, on_behalf, answer),
+            ReplyAs::Nothing => {}
+        }
+        self.conn(id).is_none_or(|conn| conn.parked.is_none())
+    }
+
+    /// Logs a failure and answers, or has a plugin write the answer first.
     pub(super) fn finish_call(
         &mut self,
         id: ConnId,
-        meta: &Meta,
-        shape: &Shape,
+        meta: Meta,
+        mut shape: Shape,
         action: &str,
         answer: Answer,
-        wide: bool,
     ) {
-        self.wide = wide;
         if let Err(error) = &answer {
             let caller = Caller {
                 conn: id,
                 forwarded_for: meta.forwarded_for.as_deref(),
+                request: None,
             };
             self.log_failure(&caller, action, error);
         }
-        self.respond_call(id, meta, 200, shape, answer);
+        if let Some(name) = self.take_plugin_shape(&mut shape, &answer) {
+            let answer = answer::to_value(answer);
+            let action = action.into();
+            let request = meta.request.clone();
+            return self.start_shape(
+                id,
+                name,
+                answer,
+                request,
+                ReplyAs::Http {
+                    meta,
+                    shape,
+                    action,
+                },
+            );
+        }
+        self.respond_call(id, &meta, 200, &shape, answer);
     }
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::call::answer::{Answer, Data};
+use crate::call::answer::{Answer, Data, Page};
 use crate::call::shape::Shape;
 use crate::ids::ConnId;
 use crate::limits::{RENDERED_BYTES_COPIED_MAX, SCRATCH_BYTES_MAX, SMALL_ANSWER_BYTES_MAX};
@@ -35,6 +35,8 @@ impl<S> Server<S> {
             head_only: head.method == Method::Head,
             origin,
             forwarded_for: self.forwarded_for(id, head),
+            request: None,
+            headers: Vec::new(),
         }
     }
 
@@ -66,6 +68,10 @@ impl<S> Server<S> {
         let answer = match (answer, shape.around_json()) {
             (Ok(Data::Rendered(text)), Some(around)) if text.len() > RENDERED_BYTES_COPIED_MAX => {
                 return self.respond_rendered(id, meta, text, around);
+            }
+            (Ok(Data::Page(page)), _) => {
+                let Page { content_type, body } = *page;
+                return self.respond(id, meta, status, &content_type, true, &[], &body);
             }
             (answer, _) => answer,
         };
@@ -142,17 +148,20 @@ impl<S> Server<S> {
     fn queue_response(&mut self, id: ConnId, meta: &Meta, response: Response<'_>, body: &[u8]) {
         let mut out = Vec::with_capacity(320 + body.len());
         let date = self.date.text(self.now);
-        let cors;
-        let all;
+        let mut all = Vec::new();
         let headers = match &meta.origin {
-            None => response.headers,
-            Some(origin) => {
-                cors = [
-                    ("Access-Control-Allow-Origin", &**origin),
-                    ("Access-Control-Allow-Credentials", "true"),
-                    ("Vary", "Origin"),
-                ];
-                all = [&cors, response.headers].concat();
+            None if meta.headers.is_empty() => response.headers,
+            origin => {
+                if let Some(origin) = origin {
+                    all.extend([
+                        ("Access-Control-Allow-Origin", &**origin),
+                        ("Access-Control-Allow-Credentials", "true"),
+                        ("Vary", "Origin"),
+                    ]);
+                }
+                let given = meta.headers.iter();
+                all.extend(given.map(|(name, value)| (&**name, &**value)));
+                all.extend(response.headers);
                 &all
             }
         };
@@ -207,6 +216,8 @@ impl<S> Server<S> {
             head_only: false,
             origin: None,
             forwarded_for: None,
+            request: None,
+            headers: Vec::new(),
         };
         self.stats.requests_refused += 1;
         self.wide = false;

@@ -20,7 +20,8 @@ use crate::ids::{ConnId, Now};
 use crate::limits::{
     LOG_TEXT_BYTES_MAX, REFUSALS_MAX, TICK_MS, WORK_PER_SHARE, WORK_PER_SHARE_MIN, WORK_PER_TURN,
 };
-use crate::message::{Job, JobDone, LogFile, LogLine, TimerCall, TimerCounters, TimerReply};
+use crate::message::plugin::{PluginMsg, PluginTable};
+use crate::message::{Job, LogFile, LogLine, ReactorMsg, TimerCall};
 use crate::proto::deflate::Deflate;
 use crate::proto::logtext::{LogTime, log_text};
 use crate::proto::outbound::{Outbound, Spares};
@@ -31,6 +32,7 @@ use crate::state::connection::{Connection, Flush, InputState, Phase, ReplyAs};
 use crate::state::delivery::FlushLists;
 use crate::state::hub::Hub;
 use crate::state::peers::Peers;
+use crate::state::plugins::Plugins;
 use crate::state::stats::Stats;
 use crate::state::sweep::Sweep;
 
@@ -45,16 +47,12 @@ pub enum Input<'a> {
     Lost(ConnId),
     /// The socket takes bytes again.
     Writable(ConnId),
-    /// A worker is done.
-    JobDone(JobDone),
+    /// Another thread says something.
+    Message(ReactorMsg),
     /// A job found no place in the workers' queue.
     JobRefused(Job),
-    /// The timer thread answers a call.
-    TimerReply(TimerReply),
     /// A call of this connection found no place in the timer thread's queue.
     TimerRefused(ConnId),
-    /// The timer thread's counters, for `stat`.
-    TimerCounters(TimerCounters),
     /// SIGHUP: settings are to be read again.
     Reload,
     /// SIGTERM, SIGINT: an ordered stop.
@@ -76,6 +74,8 @@ pub enum Output<S> {
     Job(Job),
     /// For the timer thread; where that has no room, the connection comes back as [`Input::TimerRefused`].
     Timer(Box<TimerCall>),
+    /// For the plugin thread, which is started where there is none. Always has room: what is on its way is bounded.
+    Plugin(PluginMsg),
     /// For a log file.
     Log(LogLine),
     /// Settings were changed: for all threads that go by them.
@@ -91,6 +91,8 @@ pub struct Setup {
     pub connections_max: usize,
     /// Whether files are looked for on disk before the pages in the binary.
     pub static_on_disk: bool,
+    /// What the loaded plugins handle; `None` without plugins.
+    pub plugins: Option<PluginTable>,
     /// For times in logs and statistics.
     pub zone: TimeZone,
     /// The start.
@@ -113,6 +115,7 @@ pub struct Server<S> {
     pub(super) lists: FlushLists,
     pub(super) spares: Spares,
     pub(super) deflate: Deflate,
+    pub(super) plugins: Plugins,
     pub(super) queued_bytes: usize,
     pub(super) held_bytes: usize,
     /// Connections whose call goes on, or whose input is looked at again, next turn.
@@ -151,6 +154,7 @@ impl<S> Server<S> {
             lists: FlushLists::default(),
             spares: Spares::default(),
             deflate: Deflate::default(),
+            plugins: Plugins::new(setup.plugins),
             queued_bytes: 0,
             held_bytes: 0,
             resume: VecDeque::new(),
@@ -244,13 +248,23 @@ impl<S> Server<S> {
             Input::End(id) => self.handle_end(id),
             Input::Lost(id) => self.handle_lost(id),
             Input::Writable(id) => self.handle_writable(id),
-            Input::JobDone(done) => self.handle_job_done(done),
+            Input::Message(message) => self.handle_message(message),
             Input::JobRefused(job) => self.handle_job_refused(&job),
-            Input::TimerReply(reply) => self.handle_timer_reply(reply),
             Input::TimerRefused(id) => self.handle_timer_refused(id),
-            Input::TimerCounters(counters) => self.stats.timers = counters,
             Input::Reload => self.output(Output::Job(Job::Settings { reply_to: None })),
             Input::Stop => self.stop(),
+        }
+    }
+
+    fn handle_message(&mut self, message: ReactorMsg) {
+        match message {
+            ReactorMsg::JobDone(done) => self.handle_job_done(done),
+            ReactorMsg::TimerReply(reply) => self.handle_timer_reply(*reply),
+            ReactorMsg::TimerCounters(counters) => self.stats.timers = *counters,
+            ReactorMsg::PluginCall(call) => self.handle_plugin_call(*call),
+            ReactorMsg::SocketAction(action) => self.handle_socket_action(*action),
+            ReactorMsg::EventDone(done) => self.handle_event_done(*done),
+            ReactorMsg::PluginsLoaded(loaded) => self.handle_plugins_loaded(*loaded),
         }
     }
 

@@ -81,6 +81,7 @@ impl Run {
             settings,
             connections_max,
             static_on_disk: rng.chance(50),
+            plugins: None,
             zone: TimeZone::UTC,
             now,
         };

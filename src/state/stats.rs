@@ -41,6 +41,10 @@ pub struct Stats {
     pub sent_bytes: u64,
     /// Log lines that found the log queue full.
     pub log_dropped: u64,
+    /// Events that plugins were told of.
+    pub plugin_events: u64,
+    /// Events that they missed: too many were under way.
+    pub plugin_dropped: u64,
     /// What the timer thread told last.
     pub timers: TimerCounters,
 }
@@ -100,6 +104,8 @@ impl<S> Server<S> {
         put("queued_bytes", self.queued_bytes.into());
         put("held_bytes", self.held_bytes.into());
         put("log_dropped", stats.log_dropped.into());
+        put("plugin_events", stats.plugin_events.into());
+        put("plugin_dropped", stats.plugin_dropped.into());
         Data::Json(Value::Object(map))
     }
 }

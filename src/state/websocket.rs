@@ -15,11 +15,12 @@ use crate::limits::{
     BYTES_PER_WORK, DEFLATE_BYTES_PER_WORK, INIT_WORK, JSON_VALUES_MAX, LOG_TEXT_BYTES_MAX,
     MESSAGE_WORK, NAME_BYTES_MAX,
 };
+use crate::message::plugin::EventKind;
 use crate::proto::json;
 use crate::proto::logtext::log_text;
 use crate::proto::websocket::{self as codec, Event};
 use crate::state::calls::Progress;
-use crate::state::connection::{InputState, Phase, ReplyAs, WebSocket};
+use crate::state::connection::{Heard, InputState, Phase, ReplyAs, WebSocket};
 use crate::state::delivery::Notice;
 use crate::state::server::{Server, live, log_name};
 use crate::state::spec::Spec;
@@ -133,19 +134,27 @@ impl<S> Server<S> {
             _ => "",
         };
         if ac == "init" {
-            return self.init(id, &message);
+            return self.init(id, &message, text);
         }
         if self.hub.member(id.key).is_none() {
             self.send_text(id, "*** error: require init");
             return self.close_websocket(id, 1000, "");
         }
         if ac == "push" {
-            return self.push_message(id, message);
+            return self.push_message(id, message, text);
+        }
+        let app = self.hub.member(id.key).map_or("", |(app, _)| app);
+        if self.plugins.handles(EventKind::Message, app) {
+            let heard = Box::new(Heard {
+                app: app.into(),
+                text: text.into(),
+            });
+            return self.finish_message(id, Ok(Data::Json("OK".into())), Some(heard));
         }
         self.send_reply(id, Bytes::from_static(OK_FRAME), false);
     }
 
-    fn init(&mut self, id: ConnId, message: &Message) {
+    fn init(&mut self, id: ConnId, message: &Message, text: &str) {
         let (app, user) = match (name_in(&message.app, "app"), name_in(&message.user, "user")) {
             (Err(text), _) | (_, Err(text)) => return self.send_text(id, &text),
             (Ok(app), Ok(user)) => (app, user),
@@ -153,20 +162,26 @@ impl<S> Server<S> {
         let numeric = matches!(message.user, Some(Value::Number(_)));
         let is_new = self.hub.member(id.key) != Some((&*app, &*user));
         self.spend(INIT_WORK);
+        if is_new {
+            self.tell_close(id);
+        }
         self.hub.join(id.key, &app, &user, numeric);
         if is_new {
-            let text = format!(
+            let line = format!(
                 "[app {}] add user: {} #{}",
                 log_name(&app),
                 log_name(&user),
                 id.generation
             );
-            self.log(&text);
+            self.log(&line);
         }
         self.send_reply(id, Bytes::from_static(OK_FRAME), false);
+        if is_new {
+            self.start_open_handlers(id, &app, &user, text);
+        }
     }
 
-    fn push_message(&mut self, id: ConnId, message: Message) {
+    fn push_message(&mut self, id: ConnId, message: Message, whole: &str) {
         let app = match name_in(&message.app, "app") {
             Ok(app) => app,
             Err(text) => return self.send_text(id, &text),
@@ -195,9 +210,21 @@ impl<S> Server<S> {
             );
             self.log(&line);
         }
-        match self.push_from_websocket(&app, spec, Cow::Owned(text)) {
-            Progress::Done(answer) => self.answer_push(id, answer),
-            Progress::Wait(work, wait) => self.park(id, work, wait, ReplyAs::WebSocket),
+        let heard = self.plugins.handles(EventKind::Message, &app).then(|| {
+            let (app, text) = (app.as_ref().into(), whole.into());
+            Box::new(Heard { app, text })
+        });
+        match self.push_from_websocket(id, &app, spec, Cow::Owned(text)) {
+            Progress::Done(answer) => self.finish_message(id, answer, heard),
+            Progress::Wait(work, wait) => self.park(id, work, wait, ReplyAs::WebSocket(heard)),
+        }
+    }
+
+    /// Answers a message, once its handlers have ended.
+    pub(super) fn finish_message(&mut self, id: ConnId, answer: Answer, heard: Option<Box<Heard>>) {
+        match heard {
+            Some(heard) => self.start_message_handlers(id, answer, *heard),
+            None => self.answer_push(id, answer),
         }
     }
 
@@ -212,7 +239,7 @@ impl<S> Server<S> {
         self.send_reply(id, codec::text_frame(text.as_bytes()), wide);
     }
 
-    fn send_text(&mut self, id: ConnId, text: &str) {
+    pub(super) fn send_text(&mut self, id: ConnId, text: &str) {
         self.send_reply(id, codec::text_frame(text.as_bytes()), false);
     }
 

@@ -59,15 +59,7 @@ impl Run {
         for at in (0..self.jobs.len()).rev() {
             if self.jobs[at].0 <= due {
                 let (_, message) = self.jobs.swap_remove(at);
-                self.server.handle(match message {
-                    ReactorMsg::JobDone(done) => Input::JobDone(done),
-                    ReactorMsg::TimerReply(reply) => Input::TimerReply(*reply),
-                    ReactorMsg::TimerCounters(counters) => Input::TimerCounters(*counters),
-                    ReactorMsg::PluginCall(_)
-                    | ReactorMsg::SocketAction(_)
-                    | ReactorMsg::EventDone(_)
-                    | ReactorMsg::PluginsLoaded(_) => continue,
-                });
+                self.server.handle(Input::Message(message));
                 self.observe();
             }
         }
@@ -145,6 +137,8 @@ impl Run {
             }
             Output::Job(job) => self.take_job(job),
             Output::Timer(call) => self.take_timer_call(*call),
+            // There are no plugins.
+            Output::Plugin(message) => panic!("{message:?}"),
             Output::Log(_) | Output::Settings(_) => {}
         }
         self.progress = true;

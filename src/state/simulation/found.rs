@@ -22,6 +22,7 @@ impl Bench {
             settings,
             connections_max: 100,
             static_on_disk: false,
+            plugins: None,
             zone: TimeZone::UTC,
             now,
         };
