@@ -460,3 +460,6 @@ impl<S> Server<S> {
         Err(CallError::new(4, text))
     }
 }
+
+#[cfg(test)]
+mod tests;

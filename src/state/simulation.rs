@@ -3,6 +3,7 @@
 //!
 //! `JDSERVER_SEED=n` runs one seed, `JDSERVER_SEEDS=n` the first n; a failure names its seed.
 
+pub(in crate::state) mod bench;
 mod driver;
 mod found;
 mod judge;

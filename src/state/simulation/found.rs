@@ -1,96 +1,9 @@
 //! What the simulation found, each as small as it can be shown.
 
-use jiff::tz::TimeZone;
-
+use super::bench::Bench;
 use super::wire::{Rng, frame};
-use crate::ids::{ConnId, Now};
-use crate::settings::Settings;
-use crate::state::server::{Input, Output, Server, Setup};
-
-const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-struct Bench {
-    server: Server<()>,
-    now: Now,
-}
-
-impl Bench {
-    fn new(set: impl FnOnce(&mut Settings)) -> Self {
-        let (mut settings, now) = (Settings::default(), Now::default());
-        set(&mut settings);
-        let setup = Setup {
-            settings,
-            connections_max: 100,
-            static_on_disk: false,
-            plugins: None,
-            zone: TimeZone::UTC,
-            now,
-        };
-        let server = Server::new(setup);
-        Bench { server, now }
-    }
-
-    fn accept(&mut self) -> ConnId {
-        self.server.accept((), None).expect("there is room")
-    }
-
-    fn send(&mut self, id: ConnId, bytes: &[u8]) {
-        self.server.handle(Input::Bytes(id, &mut bytes.to_vec()));
-    }
-
-    fn say(&mut self, id: ConnId, texts: &[&str]) {
-        let frames = texts
-            .iter()
-            .map(|text| frame(&mut Rng(1), 0x81, text.as_bytes()));
-        self.send(id, &frames.collect::<Vec<_>>().concat());
-    }
-
-    fn user(&mut self, user: &str) -> ConnId {
-        let id = self.accept();
-        self.send(id, UPGRADE);
-        self.say(
-            id,
-            &[&format!(r#"{{"ac":"init","app":"a","user":"{user}"}}"#)],
-        );
-        id
-    }
-
-    fn push(&mut self, from: ConnId, users: &[&str]) {
-        let texts = users
-            .iter()
-            .map(|user| format!(r#"{{"ac":"push","app":"a","user":"{user}","msg":"hello"}}"#));
-        let texts: Vec<String> = texts.collect();
-        self.say(from, &texts.iter().map(String::as_str).collect::<Vec<_>>());
-    }
-
-    /// What is sent, in order, when every socket takes everything but those named.
-    fn flush(&mut self, stuck: &[ConnId]) -> Vec<(ConnId, Vec<u8>)> {
-        let mut sent = Vec::new();
-        while let Some(output) = self.server.poll_output() {
-            let Output::Transmit(id) = output else {
-                continue;
-            };
-            if stuck.contains(&id) {
-                self.server.set_blocked(id);
-                continue;
-            }
-            let Some(conn) = self.server.connection(id) else {
-                continue;
-            };
-            let mut bytes = vec![0; conn.outbound.cost()];
-            let filled = conn.outbound.gather(&mut bytes);
-            bytes.truncate(filled);
-            self.server.advance(id, filled);
-            sent.push((id, bytes));
-        }
-        sent
-    }
-
-    fn pass(&mut self, ms: u64) {
-        self.now.mono_ms += ms;
-        self.server.begin_turn(self.now);
-    }
-}
+use crate::ids::ConnId;
+use crate::state::server::Input;
 
 #[test]
 fn two_pushes_in_one_read_are_both_counted_behind_their_receivers() {
