@@ -49,6 +49,7 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     let mut threads = None;
     let reactor = Reactor::new(listeners, clock, |mailbox| {
         let work = Work {
+            data_dir: startup.data_dir.clone(),
             static_dir: startup.static_dir.clone(),
             settings_file: startup.config_file.clone(),
             ..Work::default()

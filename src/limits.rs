@@ -81,6 +81,14 @@ pub const LOG_CRATE_BYTES_MAX: usize = 1 << 10;
 pub const JOBS_MAX: usize = 1_024;
 /// A worker without a job ends after that.
 pub const WORKER_IDLE_MS: u64 = 10_000;
+/// One file of a plugin. Beyond: an error that names it.
+pub const PLUGIN_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Files of all plugins, modules too. Beyond: an error.
+pub const PLUGIN_FILES_MAX: usize = 256;
+/// All of them together. Beyond: an error.
+pub const PLUGIN_SOURCE_BYTES_MAX: usize = 8 << 20;
+/// Folders of modules in each other. Beyond: an error.
+pub const PLUGIN_FOLDER_DEPTH_MAX: usize = 4;
 /// Events and calls that plugins may have under way: 20 MB at 2 KB for a waiting coroutine. Beyond: error 4, or a
 /// counted drop.
 pub const PLUGIN_EVENTS_MAX: usize = 10_000;

@@ -9,12 +9,15 @@
 //! | [`resolver`] | names to addresses, and which of them may be called |
 //! | [`failure`] | why a call got no answer |
 //! | [`static_file`] | reads a file below the static root |
+//! | `plugin_files` | reads the sources of plugins |
 //! | [`settings`] | reads the settings file |
 //! | [`regular`] | opens a path only if it is a regular file, without ever waiting |
 
 pub mod callback;
 pub mod client;
 pub mod failure;
+#[cfg(feature = "lua")]
+pub mod plugin_files;
 pub mod pool;
 pub mod regular;
 pub mod resolver;

@@ -7,11 +7,15 @@ use crate::message::plugin::PluginSources;
 use crate::message::{Job, JobDone, SettingsDone};
 use crate::settings::{FileValues, Settings};
 use crate::worker::callback::Callbacks;
+#[cfg(feature = "lua")]
+use crate::worker::plugin_files;
 use crate::worker::{settings, static_file};
 
 /// What workers need to know. Clones share the callbacks, and with them their settings.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
+    /// The folder of plugins and their data.
+    pub data_dir: PathBuf,
     /// The folder of static files, if there was one at start.
     pub static_dir: Option<PathBuf>,
     /// The settings file, if there is one.
@@ -32,6 +36,18 @@ impl Work {
         self.callbacks.interrupt();
     }
 
+    /// The sources of all plugins, as [`plugin_files::read`] finds them.
+    #[cfg(feature = "lua")]
+    pub fn plugin_sources(&self) -> Result<PluginSources, String> {
+        plugin_files::read(&self.data_dir)
+    }
+
+    /// None: this build runs no plugins.
+    #[cfg(not(feature = "lua"))]
+    pub fn plugin_sources(&self) -> Result<PluginSources, String> {
+        Ok(PluginSources::default())
+    }
+
     /// Does a job; may block.
     pub fn run(&self, job: Job) -> JobDone {
         match job {
@@ -49,7 +65,7 @@ impl Work {
                 JobDone::Settings(Box::new(SettingsDone {
                     reply_to,
                     outcome,
-                    sources: Ok(PluginSources::default()),
+                    sources: self.plugin_sources(),
                 }))
             }
         }
