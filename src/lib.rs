@@ -25,6 +25,8 @@ pub mod limits;
 pub mod mailbox;
 pub mod message;
 pub mod pages;
+#[cfg(feature = "lua")]
+pub mod plugin;
 pub mod proto;
 pub mod reactor;
 pub mod settings;

@@ -81,6 +81,18 @@ pub const LOG_CRATE_BYTES_MAX: usize = 1 << 10;
 pub const JOBS_MAX: usize = 1_024;
 /// A worker without a job ends after that.
 pub const WORKER_IDLE_MS: u64 = 10_000;
+/// Sockets of plugins, all together. Beyond: an error, and what comes to a listener is closed.
+pub const PLUGIN_SOCKETS_MAX: usize = 1_024;
+/// What is read at once from a socket of a plugin.
+pub const PLUGIN_SOCKET_BUFFER_BYTES: usize = 16 << 10;
+/// What a socket of a plugin keeps unread; also the longest line, and the most that one read may ask for.
+pub const PLUGIN_SOCKET_READ_BYTES_MAX: usize = 256 << 10;
+/// One write of a plugin. Beyond: an error.
+pub const PLUGIN_SOCKET_WRITE_BYTES_MAX: usize = 4 << 20;
+/// A datagram that a plugin receives; the rest of a longer one is lost.
+pub const PLUGIN_DATAGRAM_BYTES_MAX: usize = 8 << 10;
+/// Connections accepted, or datagrams received, from one socket of a plugin before others have their turn.
+pub const PLUGIN_SOCKET_EVENTS_PER_TURN: usize = 64;
 /// One file of a plugin. Beyond: an error that names it.
 pub const PLUGIN_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Files of all plugins, modules too. Beyond: an error.

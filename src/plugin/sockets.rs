@@ -1,0 +1,596 @@
+//! Sockets of plugins: TCP and UDP, listening or connected, each read and written by coroutines that wait here.
+//! Knows bytes and who waits, never Lua.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+
+use memchr::memchr;
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream, UdpSocket};
+use mio::{Interest, Registry, Token};
+use slab::Slab;
+
+use crate::limits::{
+    PLUGIN_DATAGRAM_BYTES_MAX, PLUGIN_SOCKET_BUFFER_BYTES, PLUGIN_SOCKET_EVENTS_PER_TURN,
+    PLUGIN_SOCKET_READ_BYTES_MAX, PLUGIN_SOCKET_WRITE_BYTES_MAX, PLUGIN_SOCKETS_MAX,
+};
+use crate::message::plugin::TaskId;
+
+/// A socket: its key and a number of its own, for keys are reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SocketId {
+    key: u32,
+    serial: u32,
+}
+
+/// How much a coroutine wants to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Up to a line feed, which is left out, and a carriage return before it.
+    Line,
+    /// That many bytes.
+    Exactly(usize),
+    /// What there is.
+    Some,
+}
+
+/// What a wait gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// What was read.
+    Data(Vec<u8>),
+    /// The peer sends no more, and what it sent does not suffice.
+    End,
+    /// All is written, or the connection is made.
+    Done,
+    /// The socket is of no use any more: why.
+    Failed(String),
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum SocketEvent {
+    /// A wait is over.
+    Over(TaskId, Outcome),
+    /// A listener took a connection.
+    Accepted {
+        /// Who listens.
+        listener: SocketId,
+        /// The connection.
+        socket: SocketId,
+        /// The other end.
+        peer: SocketAddr,
+    },
+    /// A datagram came.
+    Datagram {
+        /// Who received it.
+        socket: SocketId,
+        /// Its sender.
+        peer: SocketAddr,
+        /// Its content.
+        data: Vec<u8>,
+    },
+}
+
+/// All sockets of the plugin thread.
+#[derive(Debug)]
+pub struct Sockets {
+    registry: Registry,
+    sockets: Slab<Socket>,
+    serials: u32,
+    events: VecDeque<SocketEvent>,
+    /// Listeners and UDP sockets that may have more, though no edge will come.
+    ready: VecDeque<SocketId>,
+    /// Listeners that found no descriptor left.
+    starved: Vec<SocketId>,
+    buffer: Box<[u8]>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    serial: u32,
+    /// The state of plugins that it belongs to.
+    owner: u64,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Listener(TcpListener),
+    Udp(UdpSocket),
+    Stream(Box<Stream>),
+}
+
+#[derive(Debug)]
+struct Stream {
+    io: TcpStream,
+    connecting: Option<TaskId>,
+    input: VecDeque<u8>,
+    reader: Option<(TaskId, Want)>,
+    output: VecDeque<u8>,
+    writer: Option<TaskId>,
+    /// The peer sends no more.
+    has_ended: bool,
+    /// The buffer was full: there may be more to read though no edge will come.
+    may_read: bool,
+    failure: Option<String>,
+}
+
+impl Sockets {
+    /// None yet; `registry` reports them under [`Sockets::owns`] tokens.
+    pub fn new(registry: Registry) -> Self {
+        Sockets {
+            registry,
+            sockets: Slab::new(),
+            serials: 0,
+            events: VecDeque::new(),
+            ready: VecDeque::new(),
+            starved: Vec::new(),
+            buffer: Box::default(),
+        }
+    }
+
+    /// Listens. Errors: one line.
+    pub fn listen_tcp(&mut self, owner: u64, address: SocketAddr) -> Result<SocketId, String> {
+        let bound = TcpListener::bind(address).map_err(|error| format!("{address}: {error}"))?;
+        self.insert(owner, Kind::Listener(bound), Interest::READABLE)
+    }
+
+    /// Receives datagrams. Errors: one line.
+    pub fn listen_udp(&mut self, owner: u64, address: SocketAddr) -> Result<SocketId, String> {
+        let bound = UdpSocket::bind(address).map_err(|error| format!("{address}: {error}"))?;
+        self.insert(owner, Kind::Udp(bound), Interest::READABLE)
+    }
+
+    /// Begins to connect; `task` waits for it. Errors: one line.
+    pub fn connect(
+        &mut self,
+        owner: u64,
+        address: SocketAddr,
+        task: TaskId,
+    ) -> Result<SocketId, String> {
+        let io = TcpStream::connect(address).map_err(|error| format!("{address}: {error}"))?;
+        let mut stream = Stream::new(io);
+        stream.connecting = Some(task);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.insert(owner, Kind::Stream(Box::new(stream)), both)
+    }
+
+    fn insert(&mut self, owner: u64, kind: Kind, interest: Interest) -> Result<SocketId, String> {
+        if self.sockets.len() >= PLUGIN_SOCKETS_MAX {
+            return Err(format!("more than {PLUGIN_SOCKETS_MAX} sockets of plugins"));
+        }
+        self.serials = self.serials.wrapping_add(1);
+        let serial = self.serials;
+        let entry = self.sockets.vacant_entry();
+        let key = entry.key() as u32;
+        let token = Token((serial as usize) << 32 | key as usize);
+        let socket = entry.insert(Socket {
+            serial,
+            owner,
+            kind,
+        });
+        let registered = match &mut socket.kind {
+            Kind::Listener(io) => self.registry.register(io, token, interest),
+            Kind::Udp(io) => self.registry.register(io, token, interest),
+            Kind::Stream(stream) => self.registry.register(&mut stream.io, token, interest),
+        };
+        if let Err(error) = registered {
+            self.sockets.remove(key as usize);
+            return Err(error.to_string());
+        }
+        Ok(SocketId { key, serial })
+    }
+
+    /// The address that a socket is bound to.
+    pub fn local_address(&self, id: SocketId) -> Option<SocketAddr> {
+        match &self.get(id)?.kind {
+            Kind::Listener(io) => io.local_addr().ok(),
+            Kind::Udp(io) => io.local_addr().ok(),
+            Kind::Stream(stream) => stream.io.local_addr().ok(),
+        }
+    }
+
+    /// Reads: at once, or `None` and `task` waits. Errors are outcomes.
+    pub fn read(&mut self, id: SocketId, want: Want, task: TaskId) -> Option<Outcome> {
+        let Some(stream) = self.stream(id) else {
+            return Some(closed());
+        };
+        if stream.reader.is_some() {
+            return Some(Outcome::Failed(
+                "another coroutine reads this socket".to_owned(),
+            ));
+        }
+        let outcome = stream.take(want);
+        if outcome.is_none() {
+            stream.reader = Some((task, want));
+        }
+        if std::mem::take(&mut stream.may_read) {
+            self.receive(id);
+        }
+        outcome
+    }
+
+    /// Writes: `None` and `task` waits until all of it is taken by the system.
+    pub fn write(&mut self, id: SocketId, data: &[u8], task: TaskId) -> Option<Outcome> {
+        let Some(stream) = self.stream(id) else {
+            return Some(closed());
+        };
+        if let Some(failure) = &stream.failure {
+            return Some(Outcome::Failed(failure.clone()));
+        }
+        if stream.writer.is_some() {
+            return Some(Outcome::Failed(
+                "another coroutine writes to this socket".to_owned(),
+            ));
+        }
+        if data.len() > PLUGIN_SOCKET_WRITE_BYTES_MAX {
+            let text = format!("more than {PLUGIN_SOCKET_WRITE_BYTES_MAX} bytes in one write");
+            return Some(Outcome::Failed(text));
+        }
+        stream.output.extend(data);
+        match stream.flush() {
+            Ok(true) => Some(Outcome::Done),
+            Ok(false) => {
+                stream.writer = Some(task);
+                None
+            }
+            Err(error) => Some(stream.fail(&error)),
+        }
+    }
+
+    /// Sends a datagram. Errors: one line; a full queue of the system drops it, as networks do.
+    pub fn send_to(&mut self, id: SocketId, data: &[u8], peer: SocketAddr) -> Result<(), String> {
+        match self.get(id).map(|socket| &socket.kind) {
+            Some(Kind::Udp(io)) => match io.send_to(data, peer) {
+                Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error.to_string()),
+                _ => Ok(()),
+            },
+            _ => Err("the socket is closed".to_owned()),
+        }
+    }
+
+    /// Ends what a coroutine waits for: its time is over.
+    pub fn forget(&mut self, id: SocketId, task: TaskId) {
+        if let Some(stream) = self.stream(id) {
+            if stream.reader.is_some_and(|(reader, _)| reader == task) {
+                stream.reader = None;
+            }
+            if stream.writer == Some(task) {
+                // Half of a write is out: nothing that follows would make sense.
+                stream.failure = Some("a write was given up".to_owned());
+                stream.writer = None;
+            }
+        }
+    }
+
+    /// Closes one; whoever waits for it is told.
+    pub fn close(&mut self, id: SocketId) {
+        if self.get(id).is_none() {
+            return;
+        }
+        let mut socket = self.sockets.remove(id.key as usize);
+        let _ = match &mut socket.kind {
+            Kind::Listener(io) => self.registry.deregister(io),
+            Kind::Udp(io) => self.registry.deregister(io),
+            Kind::Stream(stream) => self.registry.deregister(&mut stream.io),
+        };
+        if let Kind::Stream(stream) = socket.kind {
+            let reader = stream.reader.map(|(task, _)| task);
+            for task in [reader, stream.writer, stream.connecting]
+                .into_iter()
+                .flatten()
+            {
+                self.events.push_back(SocketEvent::Over(task, closed()));
+            }
+        }
+    }
+
+    /// Closes all of one state of plugins.
+    pub fn close_all(&mut self, owner: u64) {
+        let ids = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| socket.owner == owner);
+        let ids: Vec<SocketId> = ids
+            .map(|(key, socket)| SocketId {
+                key: key as u32,
+                serial: socket.serial,
+            })
+            .collect();
+        for id in ids {
+            self.close(id);
+        }
+    }
+
+    /// Hands a listener or UDP socket over to another state of plugins.
+    pub fn give(&mut self, id: SocketId, owner: u64) {
+        if let Some(socket) = self.get_mut(id) {
+            socket.owner = owner;
+        }
+    }
+
+    /// Takes an event of the registry.
+    pub fn handle_event(&mut self, event: &Event) {
+        let token = event.token().0;
+        let id = SocketId {
+            key: token as u32,
+            serial: (token >> 32) as u32,
+        };
+        match self.get_mut(id).map(|socket| &mut socket.kind) {
+            None => {}
+            Some(Kind::Listener(_) | Kind::Udp(_)) => self.ready.push_back(id),
+            Some(Kind::Stream(stream)) => {
+                if event.is_writable() || event.is_error() {
+                    let over = stream.handle_writable();
+                    let over = over.into_iter().flatten();
+                    let over = over.map(|(task, outcome)| SocketEvent::Over(task, outcome));
+                    self.events.extend(over);
+                }
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    self.receive(id);
+                }
+            }
+        }
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<SocketEvent> {
+        self.events.pop_front()
+    }
+
+    /// Whether there is something to do though no event comes.
+    pub fn is_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.events.is_empty()
+    }
+
+    /// Whether a listener waits for descriptors, of whose return no event tells.
+    pub fn is_starved(&self) -> bool {
+        !self.starved.is_empty()
+    }
+
+    /// Lets those that wait for descriptors try again.
+    pub fn retry(&mut self) {
+        self.ready.extend(self.starved.drain(..));
+    }
+
+    /// Accepts and receives what listeners and UDP sockets have, a turn's share of it.
+    pub fn go_on(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(id) = self.ready.pop_front() else {
+                return;
+            };
+            let mut left = PLUGIN_SOCKET_EVENTS_PER_TURN;
+            loop {
+                match self.accept_or_receive(id).map_err(|error| error.kind()) {
+                    Err(ErrorKind::WouldBlock) => break,
+                    _ if left == 0 => {
+                        self.ready.push_back(id);
+                        break;
+                    }
+                    // A peer that gave up, or an answer to a datagram that could not be delivered.
+                    Ok(())
+                    | Err(
+                        ErrorKind::ConnectionAborted
+                        | ErrorKind::ConnectionRefused
+                        | ErrorKind::ConnectionReset
+                        | ErrorKind::Interrupted,
+                    ) => left -= 1,
+                    Err(_) => {
+                        self.starved.push(id);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn accept_or_receive(&mut self, id: SocketId) -> io::Result<()> {
+        let gone = || io::Error::from(ErrorKind::WouldBlock);
+        let socket = self.get(id).ok_or_else(gone)?;
+        let owner = socket.owner;
+        match &socket.kind {
+            Kind::Stream(_) => Err(gone()),
+            Kind::Listener(io) => {
+                let (stream, peer) = io.accept()?;
+                let stream = Box::new(Stream::new(stream));
+                let both = Interest::READABLE | Interest::WRITABLE;
+                // Beyond the bound it is closed at once.
+                if let Ok(socket) = self.insert(owner, Kind::Stream(stream), both) {
+                    let listener = id;
+                    self.events.push_back(SocketEvent::Accepted {
+                        listener,
+                        socket,
+                        peer,
+                    });
+                }
+                Ok(())
+            }
+            Kind::Udp(_) => {
+                let mut buffer = self.take_buffer();
+                let received = match self.get(id).map(|socket| &socket.kind) {
+                    Some(Kind::Udp(io)) => io.recv_from(&mut buffer[..PLUGIN_DATAGRAM_BYTES_MAX]),
+                    _ => Err(gone()),
+                };
+                if let Ok((len, peer)) = received {
+                    self.events.push_back(SocketEvent::Datagram {
+                        socket: id,
+                        peer,
+                        data: buffer[..len].to_vec(),
+                    });
+                }
+                self.buffer = buffer;
+                received.map(drop)
+            }
+        }
+    }
+
+    /// Reads a stream until it has no more or its buffer is full, and wakes its reader.
+    fn receive(&mut self, id: SocketId) {
+        let mut buffer = self.take_buffer();
+        if let Some(stream) = self.stream(id) {
+            stream.receive(&mut buffer);
+            if let Some((task, want)) = stream.reader
+                && let Some(outcome) = stream.take(want)
+            {
+                stream.reader = None;
+                self.events.push_back(SocketEvent::Over(task, outcome));
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// The buffer of all, made at its first use.
+    fn take_buffer(&mut self) -> Box<[u8]> {
+        let buffer = std::mem::take(&mut self.buffer);
+        match buffer.is_empty() {
+            true => vec![0; PLUGIN_SOCKET_BUFFER_BYTES].into(),
+            false => buffer,
+        }
+    }
+
+    fn get(&self, id: SocketId) -> Option<&Socket> {
+        self.sockets
+            .get(id.key as usize)
+            .filter(|socket| socket.serial == id.serial)
+    }
+
+    fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+        self.sockets
+            .get_mut(id.key as usize)
+            .filter(|socket| socket.serial == id.serial)
+    }
+
+    fn stream(&mut self, id: SocketId) -> Option<&mut Stream> {
+        match &mut self.get_mut(id)?.kind {
+            Kind::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+}
+
+fn closed() -> Outcome {
+    Outcome::Failed("the socket is closed".to_owned())
+}
+
+impl Stream {
+    fn new(io: TcpStream) -> Self {
+        // Small messages in both directions: none should wait for the next.
+        let _ = io.set_nodelay(true);
+        Stream {
+            io,
+            connecting: None,
+            input: VecDeque::new(),
+            reader: None,
+            output: VecDeque::new(),
+            writer: None,
+            has_ended: false,
+            may_read: false,
+            failure: None,
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error) -> Outcome {
+        let text = error.to_string();
+        self.failure = Some(text.clone());
+        Outcome::Failed(text)
+    }
+
+    /// Takes what is wanted out of the buffer; `None` where it is not there yet.
+    fn take(&mut self, want: Want) -> Option<Outcome> {
+        let there = self.input.len();
+        let taken = match want {
+            Want::Some if there > 0 => Some(there),
+            Want::Exactly(wanted) if wanted <= there => Some(wanted),
+            Want::Line => memchr(b'\n', self.input.make_contiguous()).map(|at| at + 1),
+            _ => None,
+        };
+        if let Some(taken) = taken {
+            let mut data: Vec<u8> = self.input.drain(..taken).collect();
+            if want == Want::Line {
+                data.pop();
+                if data.last() == Some(&b'\r') {
+                    data.pop();
+                }
+            }
+            return Some(Outcome::Data(data));
+        }
+        if let Some(failure) = &self.failure {
+            return Some(Outcome::Failed(failure.clone()));
+        }
+        if there >= PLUGIN_SOCKET_READ_BYTES_MAX {
+            let text = format!("no line within {PLUGIN_SOCKET_READ_BYTES_MAX} bytes");
+            return Some(Outcome::Failed(text));
+        }
+        self.has_ended.then_some(Outcome::End)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) {
+        while self.failure.is_none() && !self.has_ended {
+            let room = PLUGIN_SOCKET_READ_BYTES_MAX - self.input.len();
+            if room == 0 {
+                self.may_read = true;
+                return;
+            }
+            let room = room.min(buffer.len());
+            match self.io.read(&mut buffer[..room]) {
+                Ok(0) => self.has_ended = true,
+                Ok(len) => self.input.extend(&buffer[..len]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => drop(self.fail(&error)),
+            }
+        }
+    }
+
+    /// Whether all is written.
+    fn flush(&mut self) -> io::Result<bool> {
+        while !self.output.is_empty() {
+            match self.io.write(self.output.as_slices().0) {
+                Ok(len) => drop(self.output.drain(..len)),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::NotConnected
+                    ) =>
+                {
+                    return Ok(false);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.output.shrink_to(PLUGIN_SOCKET_BUFFER_BYTES);
+        Ok(true)
+    }
+
+    /// The waits that are over: of a connection being made, of a write.
+    fn handle_writable(&mut self) -> [Option<(TaskId, Outcome)>; 2] {
+        let connected = self.connecting.and_then(|task| {
+            let outcome = match self.io.take_error() {
+                Ok(Some(error)) | Err(error) => self.fail(&error),
+                Ok(None) => match self.io.peer_addr() {
+                    Err(error) if error.kind() == ErrorKind::NotConnected => return None,
+                    Err(error) => self.fail(&error),
+                    Ok(_) => Outcome::Done,
+                },
+            };
+            self.connecting = None;
+            Some((task, outcome))
+        });
+        let written = self.writer.and_then(|task| {
+            let outcome = match self.flush() {
+                Ok(false) => return None,
+                Ok(true) => Outcome::Done,
+                Err(error) => self.fail(&error),
+            };
+            self.writer = None;
+            Some((task, outcome))
+        });
+        [connected, written]
+    }
+}
+
+#[cfg(test)]
+mod tests;
