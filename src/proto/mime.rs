@@ -1,8 +1,12 @@
 //! Which paths are files and of what type (contract 6, "Files"). Never looks at a disk.
 //! The reading goes on in [`crate::pages`] and [`crate::worker`].
 
+use std::borrow::Cow;
+
 /// The type of a page, and of the empty answer where a file is missing it is [`NOT_FOUND`].
 pub const HTML: &str = "text/html; charset=utf-8";
+/// The folder of the manual: whatever lies below it is a file or missing, never a call.
+pub const MANUAL: &str = "/manual/";
 /// Type of the 404 answer, as the original sends it.
 pub const NOT_FOUND: &str = "text/html";
 
@@ -40,16 +44,29 @@ fn of_extension(extension: &str) -> Option<&'static str> {
     })
 }
 
-/// The type of the file that a decoded path names; `None` when the path is a call. `/` is
-/// `/index.html`. Says nothing about whether the file exists or may be served ([`is_hidden`]).
+/// The type of the file that a decoded path names; `None` when the path is a call, or lies below [`MANUAL`] and names
+/// no file. `/` is `/index.html`, a folder of the manual likewise. Says nothing about whether the file exists or may be
+/// served ([`is_hidden`]).
 pub fn is_file_path(path: &str) -> Option<&'static str> {
-    let (_, extension) = file_of(path).rsplit_once('.')?;
+    if is_folder(path) {
+        return Some(HTML);
+    }
+    let (_, extension) = path.rsplit_once('.')?;
     of_extension(extension)
 }
 
-/// The path with `/` replaced by the file it stands for.
-pub fn file_of(path: &str) -> &str {
-    if path == "/" { "/index.html" } else { path }
+/// The path of the file that a path stands for.
+pub fn file_of(path: &str) -> Cow<'_, str> {
+    if is_folder(path) {
+        Cow::Owned([path, "index.html"].concat())
+    } else {
+        Cow::Borrowed(path)
+    }
+}
+
+/// Whether the path is a folder that is shown by its index.
+fn is_folder(path: &str) -> bool {
+    path == "/" || path.starts_with(MANUAL) && path.ends_with('/')
 }
 
 /// Whether any part of the path starts with a dot: such a file is never served.
@@ -77,6 +94,12 @@ mod tests {
         check("/a.jpeg", Some("image/jpeg"));
         check("/.html", Some(HTML));
         check("/a.wasm", Some("application/wasm"));
+        check("/manual/", Some(HTML));
+        check("/manual/en/", Some(HTML));
+        check("/manual/en/calls.html", Some(HTML));
+        check("/manual/none", None);
+        assert_eq!(file_of("/manual/en/"), "/manual/en/index.html");
+        assert_eq!(file_of("/manual/en/a.css"), "/manual/en/a.css");
     }
 
     #[test]
@@ -96,6 +119,9 @@ mod tests {
             "/a.htm",
             "/a.html ",
             "//",
+            "/manual",
+            "/manuals/",
+            "/other/",
         ] {
             check(path, None);
         }

@@ -1,4 +1,4 @@
-//! Networks, listeners and origins as an operator writes them. Never resolves a name.
+//! Networks, listeners, origins and the base path as an operator writes them. Never resolves a name.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -128,6 +128,56 @@ impl fmt::Display for Listen {
             Listen::Tcp(address) => address.fmt(f),
             Listen::Unix(path) => write!(f, "unix:{path}"),
         }
+    }
+}
+
+/// The prefix that a proxy leaves on paths: empty, or `/` and segments, without a slash at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BasePath(String);
+
+impl BasePath {
+    /// The decoded path without the prefix, where it lies below it; `/` for the prefix itself.
+    pub fn below<'p>(&self, path: &'p str) -> &'p str {
+        match path.strip_prefix(&*self.0) {
+            Some("") => "/",
+            Some(rest) if rest.starts_with('/') => rest,
+            _ => path,
+        }
+    }
+
+    /// Whether the decoded path is the prefix itself. A page there would miss what lies beside it.
+    pub fn is(&self, path: &str) -> bool {
+        !self.0.is_empty() && self.0 == path
+    }
+}
+
+impl FromStr for BasePath {
+    type Err = Malformed;
+
+    /// `/jdserver`, `/a/b/`; empty and `/` for none.
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let base = text.strip_suffix('/').unwrap_or(text);
+        let is_segment = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && !part
+                    .contains(|c: char| c.is_whitespace() || c.is_control() || "?#%\\".contains(c))
+        };
+        if base.is_empty()
+            || base
+                .strip_prefix('/')
+                .is_some_and(|rest| rest.split('/').all(is_segment))
+        {
+            Ok(BasePath(base.to_owned()))
+        } else {
+            Err(Malformed)
+        }
+    }
+}
+
+impl fmt::Display for BasePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -261,6 +311,33 @@ mod tests {
             "1a://b",
         ] {
             assert!(!is_origin(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn base_paths() {
+        let check = |base: &str, path: &str, below: &str| {
+            let base: BasePath = base.parse().expect("a base path");
+            assert_eq!(base.below(path), below, "{base} {path}");
+        };
+        check("", "/push", "/push");
+        check("/", "//push", "//push");
+        for base in ["/jd", "/jd/"] {
+            check(base, "/jd/push", "/push");
+            check(base, "/jd/", "/");
+            check(base, "/jd", "/");
+            check(base, "/jd//x", "//x");
+            check(base, "/jd/jd/x", "/jd/x");
+            check(base, "/jdx/push", "/jdx/push");
+            check(base, "/push", "/push");
+            check(base, "/", "/");
+        }
+        check("/a/b", "/a/b/c", "/c");
+        check("/推送", "/推送/c", "/c");
+        for text in [
+            "jd", "//", "/a//b", "/a/../b", "/.a", "/a b", "/a?b", "/a#b", "/%61", "/a\\b", "//a",
+        ] {
+            assert_eq!(text.parse::<BasePath>(), Err(Malformed), "{text:?}");
         }
     }
 }

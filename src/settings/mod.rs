@@ -6,7 +6,7 @@
 //! | [`table`] | every setting: name, default, range, when it may change, what it is for |
 //! | [`rule`] | what a value must look like, and how a message says so |
 //! | [`value`] | the types of values, from text and back |
-//! | [`address`] | networks (`10.0.0.0/8`), listeners (`[::1]:8081`, `unix:/path`) and origins |
+//! | [`address`] | networks (`10.0.0.0/8`), listeners (`[::1]:8081`, `unix:/path`), origins, the base path |
 //! | [`change`] | set one, set one at run time (`conf`), differences, reload |
 //! | [`mod@file`] | the TOML text |
 //!
@@ -19,7 +19,7 @@ pub mod rule;
 pub mod table;
 pub mod value;
 
-pub use address::{IpNet, Listen};
+pub use address::{BasePath, IpNet, Listen};
 pub use change::{Origin, SettingError};
 pub use file::{FileError, FileValues};
 pub use rule::Rule;

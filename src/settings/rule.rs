@@ -34,6 +34,8 @@ pub enum Rule {
     Words(&'static [&'static str]),
     /// A path; may be empty for none.
     Path,
+    /// The prefix of paths that a proxy keeps; may be empty for none.
+    BasePath,
     /// A text that is never shown; may be empty for none.
     Secret,
     /// A list of listeners.
@@ -73,6 +75,7 @@ impl fmt::Display for Rule {
             Rule::Port => f.write_str("a port, 1 to 65535"),
             Rule::Words(words) => f.write_str(&words.join(" or ")),
             Rule::Path => f.write_str("a path"),
+            Rule::BasePath => f.write_str("a path that starts with /, not escaped"),
             Rule::Secret => f.write_str("a text without blanks"),
             Rule::Listeners => f.write_str("an address and port"),
             Rule::Origins => f.write_str("an origin"),

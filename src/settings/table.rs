@@ -7,7 +7,7 @@ use crate::limits::BODY_BYTES_MAX;
 use crate::settings::change::Origin;
 use crate::settings::rule::Rule;
 use crate::settings::value::{Field, FullQueue, Overlap, Secret};
-use crate::settings::{IpNet, Listen};
+use crate::settings::{BasePath, IpNet, Listen};
 
 /// When a change of a setting takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,8 @@ settings! {
         "Origins that browsers may call from; any by default.";
     trusted_proxy: Vec<IpNet>, "trusted_proxy" = "", Rule::Networks, "10.0.0.0/8", RunTime,
         "Addresses and networks whose X-Forwarded-For counts; none by default.";
+    base_path: BasePath, "base_path" = "", Rule::BasePath, "/jdserver", Reload,
+        "Prefix that a proxy leaves on paths: what lies below it is served as without it; none by default.";
     max_connections: usize, "max_connections" = "0", Rule::Whole { min: 0, max: 10_000_000 }, "20000", RunTime,
         "Connections in all; 0: as many as open files allow. Beyond: 503.";
     max_connections_per_address: usize, "max_connections_per_address" = "0", Rule::Whole { min: 0, max: 10_000_000 }, "200", RunTime,

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::limits::SETTING_ITEMS_MAX;
 use crate::settings::address::is_origin;
 use crate::settings::rule::{Rule, seconds};
-use crate::settings::{IpNet, Listen};
+use crate::settings::{BasePath, IpNet, Listen};
 
 /// What happens to a receiver whose queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -222,6 +222,16 @@ impl Field for String {
 
     fn print(&self) -> String {
         self.clone()
+    }
+}
+
+impl Field for BasePath {
+    fn parse(_: &Rule, text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn print(&self) -> String {
+        self.to_string()
     }
 }
 

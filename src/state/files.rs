@@ -54,6 +54,17 @@ impl<S> Server<S> {
         self.respond_file(id, &meta, status, mime, tag, body);
     }
 
+    /// Sends a folder's name without its slash on to the folder: relative links of a page there start from it. The
+    /// address is relative too, as only the proxy in front knows the whole one.
+    pub(super) fn redirect_to_folder(&mut self, id: ConnId, head: &Head<'_, '_>, meta: Meta) {
+        let name = head.path.rsplit('/').next().unwrap_or_default();
+        let mark = if head.query.is_empty() { "" } else { "?" };
+        // With a dot before it, no name is taken for a scheme or a host.
+        let place = ["./", name, "/", mark, head.query].concat();
+        let headers = [("Location", &*place)];
+        self.respond(id, &meta, 301, BARE_TYPE, true, &headers, b"");
+    }
+
     /// A worker read a file, or found none.
     pub(super) fn handle_file_done(&mut self, done: &FileDone) {
         let id = done.reply_to;

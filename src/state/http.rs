@@ -168,10 +168,19 @@ impl<S> Server<S> {
                 return self.refuse_politely(id, &meta, error.status, error.text);
             }
         };
+        let is_base = self.settings.base_path.is(&path);
+        let path = self.settings.base_path.below(&path);
         let query = Form::parse(head.query.as_bytes());
         let is_call = path == "/" && (query.get("ac").is_some() || query.get("_ac").is_some());
-        if let Some(mime) = mime::is_file_path(&path).filter(|_| !is_call) {
-            return self.serve_file(id, head, meta, &path, mime);
+        let is_read = matches!(head.method, Method::Get | Method::Head);
+        let is_folder = is_base || path == mime::MANUAL.trim_end_matches('/');
+        if is_folder && is_read && !is_call {
+            return self.redirect_to_folder(id, head, meta);
+        }
+        let is_manual = path.starts_with(mime::MANUAL);
+        let mime = mime::is_file_path(path).or(is_manual.then_some(mime::NOT_FOUND));
+        if let Some(mime) = mime.filter(|_| !is_call) {
+            return self.serve_file(id, head, meta, path, mime);
         }
         if !self.has_token(head, &query) {
             let answer = Err(CallError::new(2, "token required"));
@@ -184,7 +193,7 @@ impl<S> Server<S> {
         if path.trim_start_matches('/') == "getMsg" {
             return self.start_poll(id, meta, &query);
         }
-        self.serve_call(id, head, meta, &path, query, body);
+        self.serve_call(id, head, meta, path, query, body);
     }
 
     fn serve_call<'r>(
@@ -319,7 +328,8 @@ impl<S> Server<S> {
                 handshake::write_answer(&mut out, self.date.text(self.now), &upgrade);
                 self.stats.upgrades += 1;
                 self.send_reply(id, Bytes::from(out), false);
-                let echo = self.settings.echo && head.path == "/echo";
+                let echo =
+                    self.settings.echo && self.settings.base_path.below(head.path) == "/echo";
                 if let Some(conn) = live(&mut self.conns, id) {
                     let ws = WebSocket {
                         deflate: upgrade.deflate,

@@ -26,7 +26,7 @@ pub fn answer(static_root: Option<&Path>, job: FileJob) -> FileDone {
     let Some(mime) = mime::is_file_path(&job.path).filter(|_| !mime::is_hidden(&job.path)) else {
         return not_found;
     };
-    let (body, etag) = match static_root.and_then(|root| read(root, mime::file_of(&job.path))) {
+    let (body, etag) = match static_root.and_then(|root| read(root, &mime::file_of(&job.path))) {
         Some(found) => found,
         None => match pages::find(&job.path) {
             Some(page) => (Bytes::from_static(page.bytes), page.etag().to_owned()),

@@ -53,7 +53,12 @@ impl Answer {
 impl Conn {
     /// Connects to the server's TCP port.
     pub fn open(server: &Server) -> Self {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).expect("connect");
+        Self::open_port(server.port())
+    }
+
+    /// Connects to a port of this machine.
+    pub fn open_port(port: u16) -> Self {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connect");
         stream.set_nodelay(true).expect("nodelay");
         Self::from(Socket::from(stream))
     }
@@ -292,7 +297,13 @@ impl From<Socket> for Conn {
 /// Asks once, on a connection of its own: request line and headers, then the body.
 #[track_caller]
 pub fn ask(server: &Server, method: &str, target: &str, headers: &str, body: &str) -> Answer {
-    let mut conn = Conn::open(server);
+    ask_port(server.port(), method, target, headers, body)
+}
+
+/// Asks once at a port of this machine.
+#[track_caller]
+pub fn ask_port(port: u16, method: &str, target: &str, headers: &str, body: &str) -> Answer {
+    let mut conn = Conn::open_port(port);
     let length = match (method, body.len()) {
         ("GET" | "HEAD" | "OPTIONS", 0) => String::new(),
         (_, length) => format!("Content-Length: {length}\r\n"),

@@ -30,6 +30,7 @@ pub struct Setup {
     arguments: Vec<String>,
     settings: Option<String>,
     folder: Arc<Folder>,
+    port: u16,
 }
 
 /// All lines of standard output and standard error so far.
@@ -39,7 +40,8 @@ struct Output {
     grown: Condvar,
 }
 
-struct Folder(PathBuf);
+/// A folder in the temporary one, gone with its owner.
+pub struct Folder(pub PathBuf);
 
 impl Server {
     /// A server with defaults.
@@ -60,6 +62,7 @@ impl Server {
             arguments: Vec::new(),
             settings: None,
             folder: Arc::new(Folder::new()),
+            port: 0,
         }
     }
 
@@ -100,6 +103,7 @@ impl Server {
             arguments: std::mem::take(&mut self.arguments),
             settings: self.settings.take(),
             folder: Arc::clone(&self.folder),
+            port: 0,
         }
     }
 
@@ -187,6 +191,12 @@ impl Setup {
         self
     }
 
+    /// A port that others know already, instead of any free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
     /// The text of `jdserver.toml`.
     pub fn settings(mut self, text: &str) -> Self {
         self.settings = Some(text.to_owned());
@@ -214,7 +224,7 @@ impl Setup {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jdserver"));
         command
             .current_dir(&self.folder.0)
-            .args(["-p", "0", "-d"])
+            .args(["-p", &self.port.to_string(), "-d"])
             .arg(&self.folder.0);
         if let Some(settings) = &self.settings {
             let path = self.folder.0.join("jdserver.toml");
@@ -293,7 +303,8 @@ impl Output {
 }
 
 impl Folder {
-    fn new() -> Self {
+    /// An empty one.
+    pub fn new() -> Self {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("jdserver-test-{}-{number}", std::process::id());

@@ -144,3 +144,27 @@ fn not_modified() {
     );
     assert_eq!((changed.status, changed.text().as_str()), (200, "longer"));
 }
+
+#[test]
+fn the_manual_is_files_only() {
+    let server = Server::setup()
+        .file("static/manual/zz/index.html", "mine")
+        .file("static/manual/zz/notes", "none of the known endings")
+        .start();
+    assert_eq!(ask(&server, "GET", "/manual/zz/", "", "").text(), "mine");
+    for missing in [
+        "/manual/zz/notes",
+        "/manual/push?_ac=stat",
+        "/manual/none/",
+        "/manual/../manual/x.html",
+    ] {
+        let answer = ask(&server, "GET", missing, "", "");
+        assert_eq!((answer.status, answer.body.len()), (404, 0), "{missing}");
+    }
+    assert_eq!(ask(&server, "POST", "/manual/zz/", "", "").status, 405);
+    let moved = ask(&server, "GET", "/manual", "", "");
+    assert_eq!(
+        (moved.status, moved.header("location")),
+        (301, Some("./manual/"))
+    );
+}
