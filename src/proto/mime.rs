@@ -5,6 +5,12 @@ use std::borrow::Cow;
 
 /// The type of a page, and of the empty answer where a file is missing it is [`NOT_FOUND`].
 pub const HTML: &str = "text/html; charset=utf-8";
+/// The type of a script.
+pub const JAVASCRIPT: &str = "application/javascript; charset=utf-8";
+/// The type of plain text.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+/// The type of a style sheet.
+pub const CSS: &str = "text/css";
 /// The folder of the manual: whatever lies below it is a file or missing, never a call.
 pub const MANUAL: &str = "/manual/";
 /// Type of the 404 answer, as the original sends it.
@@ -15,9 +21,9 @@ fn of_extension(extension: &str) -> Option<&'static str> {
     Some(match extension {
         "html" => HTML,
         "json" => "application/json; charset=utf-8",
-        "txt" => "text/plain; charset=utf-8",
-        "js" | "mjs" => "application/javascript; charset=utf-8",
-        "css" => "text/css",
+        "txt" => TEXT,
+        "js" | "mjs" => JAVASCRIPT,
+        "css" => CSS,
         "jpg" | "jpeg" => "image/jpeg",
         "png" => "image/png",
         "gif" => "image/gif",

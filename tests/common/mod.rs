@@ -2,12 +2,14 @@
 //! Never a guess about time: tests wait on conditions, and [`WAIT`] only bounds a failure.
 //!
 //! [`server`] starts and ends the daemon, [`http`] speaks HTTP/1.1 byte by byte, [`websocket`]
-//! builds frames by hand so that it can also build wrong ones, [`program`] finds what else a test needs.
+//! builds frames by hand so that it can also build wrong ones, [`program`] finds what
+//! else a test needs and [`process`] talks to it.
 
 // Each test binary compiles this module and uses a part of it.
 #![allow(dead_code)]
 
 pub mod http;
+pub mod process;
 pub mod program;
 pub mod server;
 pub mod websocket;

@@ -2,14 +2,14 @@
 //! that fails. Never a signal to a process that was not started here.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::process::Output;
 use crate::common::{WAIT, wait_for};
 
 /// What the binary says, once per listener, when it takes connections.
@@ -31,13 +31,6 @@ pub struct Setup {
     settings: Option<String>,
     folder: Arc<Folder>,
     port: u16,
-}
-
-/// All lines of standard output and standard error so far.
-#[derive(Default)]
-struct Output {
-    lines: Mutex<Vec<String>>,
-    grown: Condvar,
 }
 
 /// A folder in the temporary one, gone with its owner.
@@ -176,10 +169,7 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!(
-                "the server said: {:#?}",
-                self.output.lines.lock().map(|lines| lines.clone())
-            );
+            eprintln!("the server said: {:#?}", self.output.lines());
         }
     }
 }
@@ -260,45 +250,6 @@ impl Setup {
             tcp_port(&said)
         });
         server
-    }
-}
-
-impl Output {
-    fn follow(self: &Arc<Self>, pipe: impl Read + Send + 'static) {
-        let output = Arc::clone(self);
-        thread::spawn(move || {
-            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).into_owned();
-                output
-                    .lines
-                    .lock()
-                    .expect("no panic while locked")
-                    .push(line);
-                output.grown.notify_all();
-            }
-        });
-    }
-
-    fn find(
-        &self,
-        wanted: impl Fn(&str) -> bool,
-        deadline: Instant,
-    ) -> Result<String, Vec<String>> {
-        let mut lines = self.lines.lock().expect("no panic while locked");
-        loop {
-            if let Some(line) = lines.iter().find(|line| wanted(line)) {
-                return Ok(line.clone());
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left == Duration::ZERO {
-                return Err(lines.clone());
-            }
-            lines = self
-                .grown
-                .wait_timeout(lines, left)
-                .expect("no panic while locked")
-                .0;
-        }
     }
 }
 
