@@ -337,3 +337,20 @@ pub const UNRESOLVED_MS_MAX: u64 = 1_000;
 /// A worker's stack: a settings file nested as deep as its parser goes needs more than half of it in a build without
 /// optimisation. Pages that are never touched cost nothing.
 pub const WORKER_STACK_BYTES: usize = 512 << 10;
+/// Instructions between two looks at the clock while Lua runs: each costs about 0.1 µs. One on strings of many MiB
+/// takes ms, so no more.
+pub const PLUGIN_HOOK_INSTRUCTIONS: u32 = 200;
+/// Looks at the clock while Lua runs outside of a task, which only a few lines of ours do. Beyond: an error.
+pub const PLUGIN_IDLE_HOOKS_MAX: u32 = 10_000;
+/// Arguments of a function in Rust, or of one that waits. Beyond: an error.
+pub const PLUGIN_ARGUMENTS_MAX: usize = 100;
+/// A text that a string function makes, or looks at byte by byte where nothing can interrupt it. Beyond: an error.
+pub const PLUGIN_TEXT_BYTES_MAX: usize = 16 << 20;
+/// Captures of one Lua pattern, as in Lua.
+pub const PATTERN_CAPTURES_MAX: usize = 32;
+/// Levels of matching one Lua pattern, as in Lua.
+pub const PATTERN_DEPTH_MAX: usize = 200;
+/// Steps, each some ns, of trying a Lua pattern at one position. Beyond: an error.
+pub const PATTERN_STEPS_MAX: u64 = 5_000_000;
+/// Steps after which a search for a Lua pattern may be interrupted.
+pub const PATTERN_STEPS_PER_CALL: u64 = 50_000;

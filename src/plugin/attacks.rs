@@ -1,0 +1,1 @@
+//! Attacks of plugins on the sandbox.

@@ -1,0 +1,245 @@
+//! What plugins may do in the sandbox, and what tasks do.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::*;
+
+pub(in crate::plugin) const LIMITS: SandboxLimits = SandboxLimits {
+    memory_bytes: 64 << 20,
+    slice: Duration::from_millis(1),
+    compute: Duration::from_millis(200),
+};
+
+/// A state in which `wait(...)` waits, and the lines that it printed.
+pub(in crate::plugin) fn sandbox(modules: &[(&str, &str)]) -> (Sandbox, Rc<RefCell<Vec<String>>>) {
+    let lines = Rc::new(RefCell::new(Vec::new()));
+    let modules = modules
+        .iter()
+        .map(|(path, source)| (Box::from(*path), Box::from(source.as_bytes())))
+        .collect();
+    let log = Rc::clone(&lines);
+    let sandbox = Sandbox::new(LIMITS, modules, move |line| {
+        log.borrow_mut().push(line.to_owned())
+    })
+    .expect("enough memory");
+    let wait = sandbox.waiting("wait").expect("a function");
+    sandbox.lua().globals().set("wait", wait).expect("set");
+    sandbox.set_loading(false).expect("set");
+    (sandbox, lines)
+}
+
+/// Runs the source to its end; a wait returns its arguments. How it ended: what it returned, joined by blanks,
+/// or `failed: …` or `killed: …`.
+pub(in crate::plugin) fn run(sandbox: &Sandbox, source: &str) -> String {
+    let function = match sandbox.load("test.lua", source.as_bytes()) {
+        Ok(function) => function,
+        Err(error) => return format!("does not load: {error}"),
+    };
+    let mut task = sandbox.task(&function).expect("memory");
+    let mut args = MultiValue::new();
+    loop {
+        match sandbox.resume(&mut task, Ok(args)) {
+            Step::Preempted => args = MultiValue::new(),
+            Step::Waits { op, args: given } => {
+                assert_eq!(op, "wait");
+                args = given;
+            }
+            Step::Done(values) => return values.iter().map(shown).collect::<Vec<_>>().join(" "),
+            Step::Failed { error, .. } => return format!("failed: {}", value_text(&error)),
+            Step::Killed(why) => return format!("killed: {why}"),
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.to_string_lossy(),
+        Value::Nil => "nil".to_owned(),
+        Value::Boolean(value) => value.to_string(),
+        Value::Integer(number) => number.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::Error(error) => format!("error {}", error_text(error)),
+        other => other.type_name().to_owned(),
+    }
+}
+
+#[track_caller]
+fn check(source: &str, expected: &str) {
+    let (sandbox, _) = sandbox(&[]);
+    assert_eq!(run(&sandbox, source), expected, "{source}");
+}
+
+#[test]
+fn waits_pass_through_everything_that_lua_can_suspend() {
+    check("return wait(1, 'x', nil)", "1 x nil");
+    check("return select('#', wait())", "0");
+    check("return pcall(wait, 3)", "true 3");
+    check("return xpcall(wait, print, 3)", "true 3");
+    check(
+        "local t = setmetatable({}, {__index = function(_, k) return wait(k) end}) return t.abc",
+        "abc",
+    );
+    check(
+        "local t = {3, 1, 2} table.sort(t, function(a, b) return wait(a < b) end) return t[1], t[2], t[3]",
+        "1 2 3",
+    );
+    check(
+        "return (('a b'):gsub('%a', function(c) return wait(c .. c) end))",
+        "aa bb",
+    );
+    check(
+        "for k in (function() return wait(nil) end) do end return 'ended'",
+        "ended",
+    );
+    check(
+        "do local x <close> = setmetatable({}, {__close = function() wait(1) end}) end return 'closed'",
+        "closed",
+    );
+    // From coroutines within coroutines, whose own yields stay theirs.
+    check(
+        "local co = coroutine.wrap(function(a)
+            local inner = coroutine.wrap(function(b)
+                local c = wait(b + 1)
+                local d = coroutine.yield(c + 1)
+                return wait(d + 1)
+            end)
+            local e = inner(a)
+            local f = coroutine.yield(e)
+            return inner(f)
+        end)
+        local x = co(1)
+        return x, co(10)",
+        "3 11",
+    );
+    check(
+        "return select('#', coroutine.wrap(function() coroutine.yield() end)())",
+        "0",
+    );
+    check(
+        "return select('#', coroutine.wrap(function() return end)())",
+        "0",
+    );
+    check(
+        "return coroutine.wrap(function() return 'own', 1 end)()",
+        "own 1",
+    );
+}
+
+#[test]
+fn coroutines_behave_as_in_lua() {
+    check(
+        "return coroutine.resume(coroutine.create(function(...) return ... end), 1, nil, 2)",
+        "true 1 nil 2",
+    );
+    check(
+        "return coroutine.resume(coroutine.create(function() error('x', 0) end))",
+        "false x",
+    );
+    check(
+        "local co = coroutine.create(print) coroutine.resume(co) return coroutine.resume(co)",
+        "false cannot resume dead coroutine",
+    );
+    check(
+        "return pcall(coroutine.yield, 1)",
+        "false attempt to yield from outside a coroutine",
+    );
+    check(
+        "return coroutine.isyieldable(), select(2, coroutine.running())",
+        "false true",
+    );
+    check(
+        "return coroutine.wrap(function() return coroutine.isyieldable(), select(2, coroutine.running()) end)()",
+        "true false",
+    );
+    check("return coroutine.status(coroutine.running())", "running");
+    check("return coroutine.close(coroutine.create(print))", "true");
+    check(
+        "local co = coroutine.create(function() local x <close> = setmetatable({}, {__close = function() error('in close', 0) end}) coroutine.yield() end)
+        coroutine.resume(co)
+        return coroutine.close(co)",
+        "false in close",
+    );
+    check(
+        "return pcall(coroutine.close, coroutine.running())",
+        "false cannot close a running coroutine",
+    );
+    check(
+        "return coroutine.resume(coroutine.running())",
+        "false cannot resume non-suspended coroutine",
+    );
+    check(
+        "local co co = coroutine.wrap(function() return pcall(co) end) return co()",
+        "false cannot resume non-suspended coroutine",
+    );
+    check(
+        "return pcall(coroutine.wrap(function() error({}) end))",
+        "false table",
+    );
+    check(
+        "return pcall(coroutine.create, 1)",
+        "false bad argument #1 to 'create' (function expected)",
+    );
+}
+
+#[test]
+fn a_coroutine_that_waits_for_one_task_is_not_resumed_by_another() {
+    let (sandbox, _) = sandbox(&[]);
+    let start = sandbox
+        .load("test.lua", b"me = coroutine.running() co = coroutine.create(function() local x = wait('inner') return x end) return coroutine.resume(co)")
+        .expect("loads");
+    let mut task = sandbox.task(&start).expect("memory");
+    let step = sandbox.resume(&mut task, Ok(MultiValue::new()));
+    assert!(matches!(step, Step::Waits { op: "wait", .. }), "{step:?}");
+    let other = "return coroutine.status(co), coroutine.status(me), coroutine.resume(co)";
+    assert_eq!(
+        run(&sandbox, other),
+        "normal normal false cannot resume non-suspended coroutine"
+    );
+    assert_eq!(
+        run(&sandbox, "return pcall(coroutine.close, me)"),
+        "false cannot close a normal coroutine"
+    );
+    assert_eq!(
+        run(&sandbox, "return coroutine.resume(me)"),
+        "false cannot resume non-suspended coroutine"
+    );
+    let step = sandbox.resume(&mut task, Err("gone".to_owned()));
+    let Step::Done(values) = step else {
+        panic!("{step:?}")
+    };
+    assert_eq!(
+        values.iter().map(shown).collect::<Vec<_>>(),
+        ["false", "test.lua:1: gone"]
+    );
+}
+
+#[test]
+fn errors_name_their_place() {
+    check("\nerror('x')", "failed: test.lua:2: x");
+    check(
+        "\n\nlocal x = nil + 1",
+        "failed: test.lua:3: attempt to perform arithmetic on a nil value",
+    );
+    check(
+        "x =",
+        "does not load: test.lua:1: unexpected symbol near <eof>",
+    );
+    check(
+        "\nsetmetatable(1, {})",
+        "failed: test.lua:2: bad argument #1 to 'setmetatable' (table expected)",
+    );
+    check(
+        "\nstring.find('x', '[')",
+        "failed: test.lua:2: malformed pattern (missing ']')",
+    );
+    check(
+        "\n(''):rep({})",
+        "failed: test.lua:2: bad argument #2 to 'rep' (integer expected, got table)",
+    );
+    check("error()", "failed: (error object is a nil value)");
+    check(
+        "error({code = 1})",
+        "failed: (error object is a table value)",
+    );
+}
