@@ -48,6 +48,7 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     }
     let mut threads = None;
     let reactor = Reactor::new(listeners, clock, |mailbox| {
+        disk.sender.set_reactor(mailbox.clone());
         let work = Work {
             data_dir: startup.data_dir.clone(),
             static_dir: startup.static_dir.clone(),
@@ -206,10 +207,12 @@ fn reactor_ports(
     timers: TimerSender,
     log: LogSender,
 ) -> reactor::Ports {
-    let (submitter, callers, logs) = (workers.clone(), timers.clone(), log.clone());
+    let (submitter, callers, logs, tail) =
+        (workers.clone(), timers.clone(), log.clone(), log.clone());
     reactor::Ports {
         submit: Box::new(move |job| submitter.submit(job)),
         log: Box::new(move |line| log.try_send(line.file, line.text)),
+        tail: Box::new(move |query| tail.try_tail(query)),
         reopen_logs: Box::new(move || logs.reopen()),
         ask_timers: Box::new(move |call| callers.try_call(call)),
         tell_plugins: Box::new(|_| {}),

@@ -77,6 +77,34 @@ pub const LOG_BATCH_BYTES_MAX: usize = 256 << 10;
 pub const LOG_RETRY_MS: u64 = 5_000;
 /// A line that a crate logs through `log`; the rest is cut.
 pub const LOG_CRATE_BYTES_MAX: usize = 1 << 10;
+/// Lines of one log that are kept in memory for `logTail`.
+pub const LOG_TAIL_LINES_MAX: usize = 1_000;
+/// Bytes of those lines together.
+pub const LOG_TAIL_BYTES_MAX: usize = 128 << 10;
+/// One of those lines; the rest is cut.
+pub const LOG_TAIL_LINE_BYTES_MAX: usize = 2 << 10;
+/// Lines that `logTail` answers unless told.
+pub const LOG_TAIL_LINES_DEFAULT: usize = 200;
+/// Time that one row of `statHistory` tells.
+pub const HISTORY_MS: u64 = 10_000;
+/// Rows of `statHistory`: an hour. 104 bytes each.
+pub const HISTORY_ROWS_MAX: usize = 360;
+/// Consoles at once: each event is queued for all of them. Beyond: an error.
+pub const CONSOLES_MAX: usize = 32;
+/// Queued bytes beyond which a console misses events.
+pub const CONSOLE_QUEUE_BYTES_MAX: usize = 256 << 10;
+/// The consoles are told the counters this often.
+pub const CONSOLE_STAT_MS: u64 = 2_000;
+/// The consoles are told new log lines this often.
+pub const CONSOLE_LOG_MS: u64 = 500;
+/// New log lines that they are told at a time; older ones are counted.
+pub const CONSOLE_LINES_MAX: usize = 100;
+/// Users who came or went that they are told at a time; further ones are counted.
+pub const CONSOLE_MOVES_MAX: usize = 50;
+/// A name as they are told who came and went; the rest is cut.
+pub const CONSOLE_NAME_BYTES_MAX: usize = 128;
+/// Names of the apps that they are told.
+pub const CONSOLE_APPS_BYTES_MAX: usize = 8 << 10;
 /// Jobs that wait for a worker (slots are allocated with the channel). Beyond: 503.
 pub const JOBS_MAX: usize = 1_024;
 /// A worker without a job ends after that.

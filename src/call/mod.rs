@@ -7,6 +7,7 @@ pub mod error;
 pub mod expression;
 pub mod name;
 pub mod number;
+pub mod options;
 pub mod param;
 pub mod reference;
 pub mod shape;

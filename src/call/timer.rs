@@ -1,16 +1,16 @@
 //! Calls about timers: which parameters make which [`TimerRequest`] (contract 5). Never whether a
 //! timer is right or exists.
 
-use jiff::tz::TimeZone;
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::call::error::CallError;
+use crate::call::options::{self, integer};
 use crate::call::param::{self, Type};
-use crate::call::source::{Body, From, Params};
+use crate::call::source::{Body, Params};
 use crate::limits::{PREVIEW_TIMES_DEFAULT, PREVIEW_TIMES_MAX};
 use crate::message::{TimerKey, TimerRequest};
-use crate::proto::form::Field;
-use crate::proto::json;
 
 /// The object whose methods these are.
 pub const OBJECT: &str = "Timer";
@@ -31,7 +31,10 @@ pub fn read(method: &str, params: Params<'_>) -> Result<TimerRequest, CallError>
         "disable" => TimerRequest::Enable(key(&params)?, false),
         "del" => TimerRequest::Del(key(&params)?),
         "get" => TimerRequest::Get(key(&params)?),
-        "query" => TimerRequest::Query,
+        "query" => TimerRequest::Query {
+            text: options::text(&params, "match").unwrap_or_default().into(),
+            limit: options::limit(&params, "limit", usize::MAX)?,
+        },
         "clear" => TimerRequest::Clear,
         "run" => TimerRequest::Run(key(&params)?),
         "log" => TimerRequest::Log(key(&params)?),
@@ -86,29 +89,16 @@ fn preview(params: &Params<'_>) -> Result<TimerRequest, CallError> {
     })
 }
 
-/// An integer that came, however.
-fn integer(params: &Params<'_>, name: &str, kind: &Type) -> Result<Option<i64>, CallError> {
-    let Some(field) = params.get(From::Both, name) else {
-        return Ok(None);
-    };
-    // Only days and times need a zone.
-    let value = param::convert(name, kind, &field, &TimeZone::UTC)?;
-    Ok(value.as_i64())
-}
-
-/// Text as it came: it is compared with what `setTimeout` took, which is not escaped either.
+/// Text as `setTimeout` took it, which escapes nothing.
 fn text(params: &Params<'_>, name: &str) -> Option<String> {
-    Some(match params.find(From::Both, name)? {
-        Field::Text(text) => text.as_ref().to_owned(),
-        Field::Json(Value::String(text)) => text.clone(),
-        Field::Json(value) => json::to_text(value),
-    })
+    options::text(params, name).map(Cow::into_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::proto::form::Form;
+    use crate::proto::json;
     use serde_json::json;
 
     fn params<'a>(query: &'a str, body: &'a str) -> Params<'a> {
@@ -220,7 +210,12 @@ mod tests {
 
     #[test]
     fn calls_without_a_timer() {
-        check("query", "", "", TimerRequest::Query);
+        let query = |text: &str, limit| TimerRequest::Query {
+            text: text.into(),
+            limit,
+        };
+        check("query", "", "", query("", usize::MAX));
+        check("query", "limit=5&match=<b>", "", query("<b>", 5));
         check("clear", "", "", TimerRequest::Clear);
         check("failed", "", "", TimerRequest::Failed);
         let preview = |tz: Option<&str>, from, n| TimerRequest::Preview {

@@ -6,8 +6,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::disk::tail::Tail;
 use crate::limits::{LOG_BATCH_BYTES_MAX, LOG_RETRY_MS};
-use crate::message::LogFile;
+use crate::message::{LogFile, LogLines, LogQuery};
+use crate::proto::mask::mask_secrets;
 
 /// Where the bytes of one log go.
 #[derive(Debug)]
@@ -37,7 +39,8 @@ struct Log {
 /// All log files.
 #[derive(Debug)]
 pub(super) struct LogFiles {
-    logs: [Log; 4],
+    logs: [Log; LogFile::ALL.len()],
+    tail: Tail,
 }
 
 /// Something the operator should read in the server's own log.
@@ -186,6 +189,7 @@ impl LogFiles {
                 beside("slow.log"),
                 beside("debug.log"),
             ],
+            tail: Tail::default(),
         })
     }
 
@@ -199,13 +203,20 @@ impl LogFiles {
         }
     }
 
-    /// Adds a line to the batch; the bytes that the batch of its log holds now.
+    /// Adds a line to the batch, its secrets masked; the bytes that the batch of its log holds now.
     pub(super) fn push(&mut self, file: LogFile, text: &str) -> usize {
+        let text = &mask_secrets(text);
+        self.tail.push(file, text);
         let log = self.log(file);
         log.batch.extend_from_slice(text.as_bytes());
         log.batch.push(b'\n');
         log.lines += 1;
         log.batch.len()
+    }
+
+    /// The last lines, of those whose batch is not yet written too.
+    pub(super) fn tail(&self, query: &LogQuery) -> LogLines {
+        self.tail.answer(query)
     }
 
     /// Writes the batch, one write per file. Notices: a failure at its beginning and at its end.

@@ -6,6 +6,7 @@
 //! | [`sender`] | the way in: bounded, never blocks, drops are counted |
 //! | [`thread`] | the loop: takes all that is there, then writes once per file |
 //! | [`log_files`] | the files: opened at first use, reopened, failures counted and retried |
+//! | [`tail`] | the last lines of each log, in memory |
 //! | [`sink`] | what crates log through `log` |
 //! | [`timers`] | `timer.json` and its journals: where what is, and what a start makes of it |
 //! | [`store`] | the same while the daemon runs: commits, merges |
@@ -26,6 +27,7 @@ pub mod sink;
 mod store;
 #[cfg(test)]
 mod store_tests;
+mod tail;
 pub mod thread;
 pub mod timers;
 

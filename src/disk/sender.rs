@@ -1,14 +1,15 @@
 //! The way to the disk thread, for any thread. Never waits: what does not fit is dropped and
 //! counted, and the disk thread says so in one line.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::limits::{LOG_LINES_MAX, LOG_QUEUE_BYTES_MAX, TIMER_RECORDS_MAX};
-use crate::message::{DiskMsg, LogFile, LogLine, TimerRecord};
+use crate::mailbox::Mailbox;
+use crate::message::{DiskMsg, LogFile, LogLine, LogLines, LogQuery, ReactorMsg, TimerRecord};
 
 /// Slots for messages that are neither lines nor records.
 const CONTROL_MAX: usize = 1;
@@ -20,6 +21,8 @@ struct Shared {
     queued_bytes: AtomicUsize,
     dropped: AtomicU64,
     reopen: AtomicBool,
+    /// Who asks for lines; it is made after the disk thread.
+    reactor: OnceLock<Mailbox<ReactorMsg>>,
 }
 
 /// Sends lines to the disk thread. Cheap to clone.
@@ -33,20 +36,33 @@ impl LogSender {
     /// Hands a line (without its end) to the disk thread; `false`: dropped and counted.
     pub fn try_send(&self, file: LogFile, text: String) -> bool {
         let bytes = text.len();
+        let is_sent = self.try_message(bytes, DiskMsg::Log(LogLine { file, text }));
+        if !is_sent {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        is_sent
+    }
+
+    /// Where answers to [`LogSender::try_tail`] go; to be told once, before the first.
+    pub fn set_reactor(&self, reactor: Mailbox<ReactorMsg>) {
+        let _ = self.shared.reactor.set(reactor);
+    }
+
+    /// Asks for the last lines; `false`: no room, there will be no answer.
+    pub fn try_tail(&self, query: Box<LogQuery>) -> bool {
+        self.try_message(0, DiskMsg::Tail(query))
+    }
+
+    /// Takes one of the slots that are for lines.
+    fn try_message(&self, bytes: usize, message: DiskMsg) -> bool {
         let before = self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let lines_before = self.shared.queued_lines.fetch_add(1, Ordering::Relaxed);
         let fits = before + bytes <= LOG_QUEUE_BYTES_MAX && lines_before < LOG_LINES_MAX;
-        if fits
-            && self
-                .channel
-                .try_send(DiskMsg::Log(LogLine { file, text }))
-                .is_ok()
-        {
+        if fits && self.channel.try_send(message).is_ok() {
             return true;
         }
         self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.shared.queued_lines.fetch_sub(1, Ordering::Relaxed);
-        self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         false
     }
 
@@ -92,10 +108,17 @@ pub(super) struct LogReceiver {
 }
 
 impl LogReceiver {
-    /// To be told of every line taken out.
+    /// To be told of every line or query taken out.
     pub(super) fn handle_taken(&self, bytes: usize) {
         self.shared.queued_lines.fetch_sub(1, Ordering::Relaxed);
         self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Answers a query. It may wait, for the reactor waits for nobody.
+    pub(super) fn answer(&self, lines: LogLines) {
+        if let Some(reactor) = self.shared.reactor.get() {
+            reactor.send(ReactorMsg::LogLines(Box::new(lines)));
+        }
     }
 
     /// Lines dropped since it was asked last.

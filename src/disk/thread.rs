@@ -179,6 +179,10 @@ fn collect(
                     keeper.handle_record(*record);
                 }
             }
+            DiskMsg::Tail(query) => {
+                receiver.handle_taken(0);
+                receiver.answer(files.tail(&query));
+            }
             // The flag beside the channel says it; this only woke us.
             DiskMsg::Reopen => return false,
             DiskMsg::Stop => return true,

@@ -27,6 +27,26 @@ pub enum LogFile {
     Debug,
 }
 
+impl LogFile {
+    /// All, in the order of their discriminants.
+    pub const ALL: [LogFile; 4] = [
+        LogFile::Server,
+        LogFile::Trace,
+        LogFile::Slow,
+        LogFile::Debug,
+    ];
+
+    /// Its name in calls and on the console.
+    pub fn name(self) -> &'static str {
+        match self {
+            LogFile::Server => "server",
+            LogFile::Trace => "trace",
+            LogFile::Slow => "slow",
+            LogFile::Debug => "debug",
+        }
+    }
+}
+
 /// One line for a log file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LogLine {
@@ -43,10 +63,49 @@ pub enum DiskMsg {
     Log(LogLine),
     /// A change of what is stored about timers. Reply: [`TimerMsg::Committed`] or [`TimerMsg::Refused`].
     Timer(Box<TimerRecord>),
+    /// Which lines were written last. Reply: [`ReactorMsg::LogLines`].
+    Tail(Box<LogQuery>),
     /// Open every log file anew, for they were moved away. No reply.
     Reopen,
     /// Write what came before this, then end. The reply is the end of the thread.
     Stop,
+}
+
+/// What is asked of the last lines of the logs, which the disk thread keeps in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogQuery {
+    /// The call `logTail`; `None` for the consoles.
+    pub reply_to: Option<ConnId>,
+    /// Only lines with a greater number; 0 for all.
+    pub after: u64,
+    /// Only this log's; `None` for all.
+    pub file: Option<LogFile>,
+    /// Only lines that hold this, in any case; empty for all.
+    pub text: Box<str>,
+    /// So many at most, the newest.
+    pub limit: usize,
+}
+
+/// A line as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailLine {
+    /// Counts the lines of all logs since the start, from 1.
+    pub number: u64,
+    /// Where it went.
+    pub file: LogFile,
+    /// All of it but the line end; its start, where it is very long.
+    pub text: Box<str>,
+}
+
+/// The answer to a [`LogQuery`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct LogLines {
+    /// As in the query.
+    pub reply_to: Option<ConnId>,
+    /// The number of the last line of all.
+    pub last: u64,
+    /// In the order in which they were written.
+    pub lines: Vec<TailLine>,
 }
 
 /// To a worker: something that may block.
@@ -62,6 +121,11 @@ pub enum Job {
     Settings {
         /// The call `reload`; `None` for a signal.
         reply_to: Option<ConnId>,
+    },
+    /// Read what the kernel knows of this process. Reply: [`JobDone::Process`].
+    Process {
+        /// The request for `/metrics`.
+        reply_to: ConnId,
     },
 }
 
@@ -87,6 +151,8 @@ pub enum JobDone {
     Task(Box<TaskDone>),
     /// Of [`Job::Settings`].
     Settings(Box<SettingsDone>),
+    /// Of [`Job::Process`].
+    Process(Box<ProcessDone>),
     /// The job panicked: a defect of ours. A call answers code 4, a request for a file 503.
     Failed {
         /// As in the job.
@@ -107,6 +173,28 @@ pub struct FileDone {
     pub etag: String,
     /// The content; empty unless 200.
     pub body: Bytes,
+}
+
+/// What the kernel knows of this process.
+#[derive(Debug)]
+pub struct ProcessDone {
+    /// As in the job.
+    pub reply_to: ConnId,
+    /// Whatever could be had.
+    pub info: ProcessInfo,
+}
+
+/// What can be known of a process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessInfo {
+    /// Memory in RAM.
+    pub resident_bytes: Option<u64>,
+    /// Open files.
+    pub open_files: Option<u64>,
+    /// Open files at most.
+    pub open_files_max: Option<u64>,
+    /// Processor time, its own and the system's on its behalf.
+    pub cpu_ms: Option<u64>,
 }
 
 /// The settings file, read.
@@ -170,7 +258,12 @@ pub enum TimerRequest {
     /// `Timer.get`.
     Get(TimerKey),
     /// `Timer.query`.
-    Query,
+    Query {
+        /// Only timers whose fields, as JSON, hold this; empty for all.
+        text: Box<str>,
+        /// So many at most; `usize::MAX` for all.
+        limit: usize,
+    },
     /// `Timer.clear`.
     Clear,
     /// `Timer.run`: now, beside its schedule.
@@ -317,6 +410,8 @@ pub enum ReactorMsg {
     TimerReply(Box<TimerReply>),
     /// The timer thread's counters changed.
     TimerCounters(Box<TimerCounters>),
+    /// The disk thread tells the last lines of the logs.
+    LogLines(Box<LogLines>),
     /// A plugin's coroutine makes a call.
     PluginCall(Box<PluginCall>),
     /// A plugin does something to one connection.
@@ -342,6 +437,8 @@ pub struct TimerCounters {
     pub skipped: u64,
     /// First tries by lateness, from due to handed out; see [`LATENESS_MS`].
     pub lateness: [u64; LATENESS_MS.len() + 1],
+    /// How late all of those were together, ms.
+    pub lateness_ms: u64,
     /// Callbacks that wait for a slot.
     pub queue_depth: usize,
     /// Callbacks that are with a worker.
@@ -350,6 +447,8 @@ pub struct TimerCounters {
     pub periodic: usize,
     /// Records that the disk refused.
     pub refused: u64,
+    /// Changes made to timers that are kept.
+    pub changes: u64,
 }
 
 /// Upper bounds of the lateness histogram's classes, ms; one more class is for what is beyond.
@@ -371,6 +470,7 @@ impl Job {
             Job::File(job) => Some(job.reply_to),
             Job::Callback(_) | Job::Task(_) => None,
             Job::Settings { reply_to } => *reply_to,
+            Job::Process { reply_to } => Some(*reply_to),
         }
     }
 }
@@ -405,6 +505,7 @@ impl JobDone {
             JobDone::File(done) => Some(done.reply_to),
             JobDone::Callback(_) | JobDone::Task(_) => None,
             JobDone::Settings(done) => done.reply_to,
+            JobDone::Process(done) => Some(done.reply_to),
             JobDone::Failed { reply_to } => *reply_to,
         }
     }

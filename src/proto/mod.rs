@@ -11,6 +11,7 @@ pub mod journal;
 pub mod json;
 pub mod json_list;
 pub mod logtext;
+pub mod mask;
 pub mod mime;
 pub mod multipart;
 pub mod outbound;

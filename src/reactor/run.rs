@@ -18,7 +18,7 @@ use crate::limits::{
 };
 use crate::mailbox::{self, Inbox, Mailbox};
 use crate::message::plugin::PluginMsg;
-use crate::message::{Job, LogLine, ReactorMsg, TimerCall};
+use crate::message::{Job, LogLine, LogQuery, ReactorMsg, TimerCall};
 use crate::reactor::listener::Listener;
 use crate::reactor::socket::Socket;
 use crate::settings::Settings;
@@ -32,6 +32,8 @@ pub struct Ports {
     pub submit: Box<dyn Fn(Job) -> Result<(), Job>>,
     /// Hands a line to the disk thread; false when it was dropped.
     pub log: Box<dyn Fn(LogLine) -> bool>,
+    /// Asks the disk thread for the last lines of the logs; false when it has no room.
+    pub tail: Box<dyn Fn(Box<LogQuery>) -> bool>,
     /// SIGHUP: log files are to be opened anew.
     pub reopen_logs: Box<dyn Fn()>,
     /// Hands a call to the timer thread; false when it has no room.
@@ -267,6 +269,12 @@ impl Reactor {
             Output::Log(line) => {
                 if !(self.ports.log)(line) {
                     self.server.stats().log_dropped += 1;
+                }
+            }
+            Output::Tail(query) => {
+                let reply_to = query.reply_to;
+                if !(self.ports.tail)(query) {
+                    self.server.handle(Input::TailRefused(reply_to));
                 }
             }
             Output::Timer(call) => {

@@ -9,6 +9,7 @@
 //! | [`address`] | networks (`10.0.0.0/8`), listeners (`[::1]:8081`, `unix:/path`), origins, the base path |
 //! | [`change`] | set one, set one at run time (`conf`), differences, reload |
 //! | [`mod@file`] | the TOML text |
+//! | [`shown`] | all of them as a call shows them |
 //!
 //! The file key `port` is `conf_port` at run time.
 
@@ -16,6 +17,7 @@ pub mod address;
 pub mod change;
 pub mod file;
 pub mod rule;
+pub mod shown;
 pub mod table;
 pub mod value;
 

@@ -104,6 +104,8 @@ settings! {
         "Folder of the files that are served; `static` beside the settings file by default, where it exists.";
     token: Secret, "token" = "", Rule::Secret, "a-long-random-text", Reload,
         "Calls and upgrades must carry it (Authorization: Bearer, or _token); none by default.";
+    admin_token: Secret, "admin_token" = "", Rule::Secret, "another-long-random-text", Reload,
+        "What administers must carry instead (conf, reload, getSettings, getApps, logTail, live updates of the console); the token by default.";
     allow_origin: Vec<String>, "allow_origin" = "", Rule::Origins, "https://www.example.com", RunTime,
         "Origins that browsers may call from; any by default.";
     trusted_proxy: Vec<IpNet>, "trusted_proxy" = "", Rule::Networks, "10.0.0.0/8", RunTime,

@@ -12,18 +12,20 @@ use crate::call::name;
 use crate::call::source::{Body, From, Params, escape};
 use crate::call::timer;
 use crate::ids::ConnId;
-use crate::limits::{BYTES_PER_WORK, LOG_TEXT_BYTES_MAX, ROWS_PER_TURN};
+use crate::limits::{BYTES_PER_WORK, LOG_TEXT_BYTES_MAX};
 use crate::message::plugin::{EventKind, RequestInfo};
 use crate::message::{
-    Job, JobDone, LogFile, LogLine, SettingsDone, TimerCall, TimerReply, TimerRequest,
+    Job, JobDone, LogFile, LogLine, ProcessInfo, SettingsDone, TimerCall, TimerReply, TimerRequest,
 };
 use crate::proto::form::{Field, Form};
 use crate::proto::json;
 use crate::proto::json_list::JsonList;
 use crate::proto::logtext::log_text;
+use crate::state::access;
 use crate::state::batch::Batch;
 use crate::state::connection::{Parked, ReplyAs};
 use crate::state::delivery::{Notice, PushState};
+use crate::state::listing::Listing;
 use crate::state::server::{Output, Server, live};
 use crate::state::spec::Spec;
 
@@ -59,7 +61,7 @@ pub(super) enum Wait {
 pub(super) enum Work {
     Push(Box<PushWork>),
     Pushes(Box<Pushes>),
-    Users(Box<Users>),
+    Listing(Box<Listing>),
     Batch(Box<Batch>),
     /// A file is being read; [`JobDone::File`] is its answer.
     File,
@@ -67,6 +69,8 @@ pub(super) enum Work {
     Reload,
     /// The timer thread was asked; [`crate::message::TimerReply`] is its answer.
     Timer,
+    /// Another thread was asked, and what it tells is the answer.
+    Asked,
     /// Plugins handle a call, shape an answer or end a transaction; [`crate::message::plugin::EventDone`] is its answer.
     Plugin,
     /// What was done is answered with this once the handlers of plugins have ended.
@@ -95,14 +99,6 @@ pub(super) struct Pushes {
     current: Option<Work>,
 }
 
-/// A list of users that is being made.
-#[derive(Debug)]
-pub(super) struct Users {
-    app: Box<str>,
-    after: u64,
-    rows: Vec<Value>,
-}
-
 impl<S> Server<S> {
     /// Begins a call.
     pub(super) fn start_call(
@@ -112,6 +108,9 @@ impl<S> Server<S> {
         params: Params<'_>,
         is_post: bool,
     ) -> Progress {
+        if access::is_administration(action) && !self.may_administer(caller.conn) {
+            return Progress::Done(Err(CallError::new(2, "admin token required")));
+        }
         let done = match action {
             "push" => return self.start_push(caller, params),
             "getUsers" => return self.start_users(&params),
@@ -128,6 +127,11 @@ impl<S> Server<S> {
             _ if self.plugins.has_call(action) => {
                 return self.start_plugin_call(caller, action, params, None);
             }
+            // Ours and not the original's: an application may have calls of these names.
+            "getApps" => return self.start_apps(&params),
+            "getSettings" => Ok(self.settings_table(&params)),
+            "logTail" => return self.start_log_tail(caller.conn, &params),
+            "statHistory" => Ok(self.stat_history()),
             _ if name::is_object(action) => match action.split_once('.') {
                 Some((timer::OBJECT, method)) => match timer::read(method, params) {
                     Ok(request) => return self.ask_timers(caller, request),
@@ -153,14 +157,20 @@ impl<S> Server<S> {
         match (work, done) {
             (Work::Push(work), _) => self.continue_push(caller, work),
             (Work::Pushes(work), done) => self.continue_pushes(caller, work, done),
-            (Work::Users(work), _) => self.continue_users(work),
+            (Work::Listing(work), _) => self.continue_listing(work),
             (Work::Batch(work), done) => self.continue_batch(caller, work, done),
-            (Work::File | Work::Reload | Work::Timer | Work::Plugin, Some(answer)) => {
-                Progress::Done(answer)
-            }
+            (
+                Work::File | Work::Reload | Work::Timer | Work::Asked | Work::Plugin,
+                Some(answer),
+            ) => Progress::Done(answer),
             (Work::Handlers(answer), Some(_)) => Progress::Done(*answer),
             (
-                work @ (Work::File | Work::Reload | Work::Timer | Work::Plugin | Work::Handlers(_)),
+                work @ (Work::File
+                | Work::Reload
+                | Work::Timer
+                | Work::Asked
+                | Work::Plugin
+                | Work::Handlers(_)),
                 None,
             ) => Progress::Wait(work, Wait::Job),
             (Work::Input, _) => Progress::Done(Ok(Data::Null)),
@@ -320,40 +330,6 @@ impl<S> Server<S> {
         self.run_push(&caller, PushParams { app, spec, text })
     }
 
-    fn start_users(&mut self, params: &Params<'_>) -> Progress {
-        match params.text(From::Both, "app") {
-            Ok(app) => {
-                let rows = Vec::new();
-                self.continue_users(Box::new(Users {
-                    app: app.into(),
-                    after: 0,
-                    rows,
-                }))
-            }
-            Err(error) => Progress::Done(Err(error)),
-        }
-    }
-
-    fn continue_users(&mut self, mut work: Box<Users>) -> Progress {
-        let mut made = 0;
-        for (stamp, user, numeric) in self.hub.users(&work.app, work.after).take(ROWS_PER_TURN) {
-            let number = if numeric {
-                serde_json::from_str(user).ok()
-            } else {
-                None
-            };
-            work.rows
-                .push(number.unwrap_or_else(|| Value::String(user.to_owned())));
-            work.after = stamp;
-            made += 1;
-        }
-        self.spend(made as u32);
-        if made == ROWS_PER_TURN {
-            return Progress::Wait(Work::Users(work), Wait::Turn);
-        }
-        Progress::Done(Ok(Data::Json(Value::Array(work.rows))))
-    }
-
     /// `conf`: sets what may be set at run time, answers what it set.
     fn configure(&mut self, query: &Form<'_>) -> Answer {
         let mut set = Map::new();
@@ -408,6 +384,7 @@ impl<S> Server<S> {
                     self.resume_with(id, Some(answer));
                 }
             }
+            JobDone::Process(done) => self.continue_metrics(done.reply_to, &done.info),
             JobDone::Failed { reply_to } => {
                 if let Some(id) = reply_to {
                     self.fail_job(
@@ -432,6 +409,9 @@ impl<S> Server<S> {
     /// A job found no place.
     pub(super) fn handle_job_refused(&mut self, job: &Job) {
         match job.reply_to() {
+            Some(id) if matches!(job, Job::Process { .. }) => {
+                self.continue_metrics(id, &ProcessInfo::default());
+            }
             Some(id) => self.fail_job(id, too_busy()),
             None => self.log("reload: too busy, try again later"),
         }

@@ -12,6 +12,7 @@ use crate::proto::body::BodyReader;
 use crate::proto::outbound::Outbound;
 use crate::proto::response::Persistence;
 use crate::proto::websocket::Decoder;
+use crate::state::access::Access;
 use crate::state::calls::Work;
 
 /// A connection; `S` is its socket, or nothing in a simulation.
@@ -40,6 +41,8 @@ pub struct Connection<S> {
     pub(super) input: InputState,
     /// Taken beyond the caps, only to be told so.
     pub(super) surplus: bool,
+    /// What the token of its last request opens.
+    pub(super) access: Access,
 }
 
 /// What may still come from the peer.

@@ -20,6 +20,7 @@ use crate::proto::websocket;
 use crate::settings::FullQueue;
 use crate::state::calls::Wait;
 use crate::state::connection::{Flush, InputState, Phase};
+use crate::state::console;
 use crate::state::hub::Cursor;
 use crate::state::server::{Server, live};
 use crate::state::spec::Spec;
@@ -147,6 +148,9 @@ impl<S> Server<S> {
         notice: &mut Notice<'_>,
         state: &mut PushState,
     ) -> Result<Result<u64, Wait>, CallError> {
+        if app == console::APP {
+            return Err(CallError::new(5, "app `_console` is the daemon's own"));
+        }
         if let Some(wait) = self.deliver_pending(notice, state) {
             return Ok(Err(wait));
         }
@@ -282,6 +286,7 @@ impl<S> Server<S> {
                 self.queued_bytes += conn.outbound.cost() - before;
                 self.enlist(id, if wide { Flush::Bulk } else { Flush::Express });
                 self.lists.delivered = true;
+                self.stats.delivered += 1;
                 Delivery::Taken
             }
             Phase::Poll(_) => {
@@ -291,6 +296,7 @@ impl<S> Server<S> {
                 self.answer_poll(id, &text, wide);
                 notice.text = text;
                 self.lists.delivered = true;
+                self.stats.delivered += 1;
                 Delivery::Taken
             }
             _ => Delivery::Refused,

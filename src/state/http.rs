@@ -14,13 +14,14 @@ use crate::call::source::{Body, Params};
 use crate::ids::ConnId;
 use crate::limits::{BYTES_PER_WORK, HEAD_BYTES_MAX, HEADERS_MAX, REQUEST_WORK};
 use crate::proto::body::{BodyReader, Framing};
-use crate::proto::form::{Field, Form};
+use crate::proto::form::Form;
 use crate::proto::handshake;
 use crate::proto::mime;
 use crate::proto::request::{self, Head, HttpError, Method};
 use crate::proto::response::{self, Persistence};
 use crate::state::calls::{Caller, Progress};
 use crate::state::connection::{Incoming, Meta, Phase, ReplyAs, WebSocket};
+use crate::state::metrics;
 use crate::state::respond::{CALL_TYPE, METHODS};
 use crate::state::server::{Server, live};
 
@@ -77,7 +78,7 @@ impl<S> Server<S> {
             return len;
         }
         // Strangers need not send their body first.
-        if !self.has_token(&head, &Form::parse(head.query.as_bytes())) {
+        if !self.admit(id, &head, &Form::parse(head.query.as_bytes())) {
             let mut meta = self.meta(id, &head);
             meta.persistence = Persistence::Close;
             let answer = Err(CallError::new(2, "token required"));
@@ -182,9 +183,15 @@ impl<S> Server<S> {
         if let Some(mime) = mime.filter(|_| !is_call) {
             return self.serve_file(id, head, meta, path, mime);
         }
-        if !self.has_token(head, &query) {
+        if path == metrics::HEALTH_PATH {
+            return self.answer_health(id, head, &meta);
+        }
+        if !self.admit(id, head, &query) {
             let answer = Err(CallError::new(2, "token required"));
             return self.respond_call(id, &meta, 401, &Shape::default(), answer);
+        }
+        if path == metrics::METRICS_PATH {
+            return self.start_metrics(id, head, meta);
         }
         if head.method == Method::Head {
             // What a call would answer is not known without running it, so neither is a length.
@@ -262,25 +269,6 @@ impl<S> Server<S> {
         }
     }
 
-    fn has_token(&self, head: &Head<'_, '_>, query: &Form<'_>) -> bool {
-        let token = &self.settings.token;
-        if token.is_empty() {
-            return true;
-        }
-        let bearer = head.header("authorization").and_then(|value| {
-            let (scheme, rest) = value.split_at_checked(7)?;
-            scheme
-                .eq_ignore_ascii_case(b"bearer ")
-                .then(|| rest.trim_ascii())
-        });
-        let named = match query.get("_token") {
-            Some(Field::Text(text)) => Some(text.as_bytes()),
-            _ => None,
-        };
-        bearer.is_some_and(|given| token.matches(given))
-            || named.is_some_and(|given| token.matches(given))
-    }
-
     fn answer_preflight(&mut self, id: ConnId, head: &Head<'_, '_>, meta: &Meta) {
         let asked = |name| head.header(name).map(String::from_utf8_lossy);
         let methods = asked("access-control-request-method");
@@ -304,7 +292,7 @@ impl<S> Server<S> {
             let text = "origin not allowed: see the setting allow_origin";
             return self.refuse(id, HttpError { status: 403, text });
         }
-        if !self.has_token(head, &query) {
+        if !self.admit(id, head, &query) {
             return self.refuse(
                 id,
                 HttpError {

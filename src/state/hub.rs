@@ -90,6 +90,7 @@ pub struct Hub {
     stamps: u64,
     joins: u32,
     serial: u32,
+    len: usize,
 }
 
 impl Hub {
@@ -128,6 +129,7 @@ impl Hub {
         } = self;
         let app = &mut apps[app as usize];
         app.arrivals.insert(stamp, key);
+        self.len += 1;
         let hash = hasher.hash_one(user);
         match app.by_name.find(hash, |&k| name_of(members, k) == user) {
             Some(&first) => link_before(members, first, key),
@@ -148,6 +150,36 @@ impl Hub {
     pub fn member(&self, key: u32) -> Option<(&str, &str)> {
         let member = self.members.get(key as usize)?.as_ref()?;
         Some((&self.apps[member.app as usize].name, &member.user))
+    }
+
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many apps have members.
+    pub fn apps_len(&self) -> usize {
+        self.apps.len()
+    }
+
+    /// Apps in no order but that of their keys, from the key `from` on: key, name and how many members.
+    pub fn apps(&self, from: usize) -> impl Iterator<Item = (usize, &str, usize)> {
+        (from..self.apps.capacity()).filter_map(|key| {
+            let app = self.apps.get(key)?;
+            Some((key, &*app.name, app.arrivals.len()))
+        })
+    }
+
+    /// The members of an app in order of arrival.
+    pub fn members_of(&self, app: &str) -> impl Iterator<Item = u32> {
+        self.find_app(app)
+            .into_iter()
+            .flat_map(|app| self.apps[app as usize].arrivals.values().copied())
     }
 
     /// How many members an app has.
@@ -389,6 +421,7 @@ impl Hub {
             next.previous = previous;
         }
         members[key as usize] = None;
+        self.len -= 1;
         if app.arrivals.is_empty() {
             let hash = hasher.hash_one(&*app.name);
             if let Ok(entry) = app_by_name.find_entry(hash, |&k| k == app_key) {
@@ -443,12 +476,13 @@ impl Hub {
             seen += ringed;
         }
         assert_eq!(seen, self.members.iter().flatten().count());
+        assert_eq!(seen, self.len);
         assert_eq!(self.apps.len(), self.app_by_name.len());
     }
 }
 
 /// The work of trying one name, in units of about a look-up.
-fn match_cost(pattern: &str, name: &str) -> u32 {
+pub(super) fn match_cost(pattern: &str, name: &str) -> u32 {
     // Each try of a bracket reads it to its end.
     let per_unit = if pattern.contains('[') { 16 } else { 256 };
     1 + (pattern.len() * name.len() / per_unit) as u32

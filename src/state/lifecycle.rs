@@ -150,6 +150,12 @@ impl<S> Server<S> {
                 log_name(user),
                 id.generation
             );
+            if matches!(
+                self.conn(id).map(|conn| &conn.phase),
+                Some(Phase::WebSocket(_))
+            ) {
+                self.console.note("-", app, user, id);
+            }
             self.log(&text);
             self.hub.leave(id.key);
         }

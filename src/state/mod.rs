@@ -2,16 +2,22 @@
 //! gives what to do, `Server::poll_timeout` says when to come back. All of it runs in a unit
 //! test, a fuzzer or a seeded simulation; sockets are a type parameter.
 
+pub mod access;
 pub mod batch;
 pub mod calls;
 pub mod connection;
+pub mod console;
 pub mod cron;
 pub mod delivery;
 pub mod dispatch;
 pub mod files;
+pub mod history;
 pub mod http;
 pub mod hub;
 pub mod lifecycle;
+pub mod listing;
+pub mod log_tail;
+pub mod metrics;
 pub mod names;
 pub mod parked;
 pub mod peers;

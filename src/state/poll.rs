@@ -4,6 +4,7 @@ use crate::ids::ConnId;
 use crate::limits::{NAME_BYTES_MAX, TICK_MS};
 use crate::proto::form::{Field, Form};
 use crate::state::connection::{InputState, Meta, Phase, Poll};
+use crate::state::console;
 use crate::state::respond::BARE_TYPE;
 use crate::state::server::{Server, live, log_name};
 
@@ -24,6 +25,9 @@ impl<S> Server<S> {
                 &meta,
                 "params `app` and `user` must be at most 1024 bytes long",
             );
+        }
+        if app == console::APP {
+            return self.poll_error(id, &meta, "app `_console` is the daemon's own");
         }
         let due_ms = match text("timeout").map(str::trim).map(str::parse::<f64>) {
             None => None,

@@ -21,15 +21,18 @@ use crate::limits::{
     LOG_TEXT_BYTES_MAX, REFUSALS_MAX, TICK_MS, WORK_PER_SHARE, WORK_PER_SHARE_MIN, WORK_PER_TURN,
 };
 use crate::message::plugin::{PluginMsg, PluginTable};
-use crate::message::{Job, LogFile, LogLine, ReactorMsg, TimerCall};
+use crate::message::{Job, LogFile, LogLine, LogQuery, ReactorMsg, TimerCall};
 use crate::proto::deflate::Deflate;
 use crate::proto::logtext::{LogTime, log_text};
 use crate::proto::outbound::{Outbound, Spares};
 use crate::proto::response::DateCache;
 use crate::settings::Settings;
+use crate::state::access::Access;
 use crate::state::calls::{Wait, Work};
 use crate::state::connection::{Connection, Flush, InputState, Phase, ReplyAs};
+use crate::state::console::Console;
 use crate::state::delivery::FlushLists;
+use crate::state::history::History;
 use crate::state::hub::Hub;
 use crate::state::peers::Peers;
 use crate::state::plugins::Plugins;
@@ -53,6 +56,8 @@ pub enum Input<'a> {
     JobRefused(Job),
     /// A call of this connection found no place in the timer thread's queue.
     TimerRefused(ConnId),
+    /// A question about the logs found no place in the disk thread's queue; the call that asked, or the consoles.
+    TailRefused(Option<ConnId>),
     /// SIGHUP: settings are to be read again.
     Reload,
     /// SIGTERM, SIGINT: an ordered stop.
@@ -78,6 +83,8 @@ pub enum Output<S> {
     Plugin(PluginMsg),
     /// For a log file.
     Log(LogLine),
+    /// For the disk thread; where that has no room, [`Input::TailRefused`] comes back.
+    Tail(Box<LogQuery>),
     /// Settings were changed: for all threads that go by them.
     Settings(Box<Settings>),
 }
@@ -122,6 +129,8 @@ pub struct Server<S> {
     pub(super) resume: VecDeque<ConnId>,
     pub(super) polls: BTreeSet<(u64, ConnId)>,
     pub(super) sweep: Sweep,
+    pub(super) history: History,
+    pub(super) console: Console,
     /// Work that may still be done this turn, and of that by the connection at hand.
     work_left: u32,
     pub(super) share_left: u32,
@@ -160,6 +169,8 @@ impl<S> Server<S> {
             resume: VecDeque::new(),
             polls: BTreeSet::new(),
             sweep: Sweep::new(setup.now),
+            history: History::new(setup.now),
+            console: Console::default(),
             work_left: WORK_PER_TURN,
             share_left: WORK_PER_SHARE,
             wide: false,
@@ -174,6 +185,7 @@ impl<S> Server<S> {
     /// Begins a turn: renews its share of work, goes on with what was parked, fires deadlines.
     pub fn begin_turn(&mut self, now: Now) {
         self.now = now;
+        self.tend_history();
         self.work_left = WORK_PER_TURN;
         self.renew_bulk();
         for _ in 0..self.resume.len() {
@@ -228,6 +240,7 @@ impl<S> Server<S> {
             blocked: false,
             input: InputState::Open,
             surplus: full,
+            access: Access::default(),
         });
         let id = ConnId {
             key: key as u32,
@@ -251,6 +264,7 @@ impl<S> Server<S> {
             Input::Message(message) => self.handle_message(message),
             Input::JobRefused(job) => self.handle_job_refused(&job),
             Input::TimerRefused(id) => self.handle_timer_refused(id),
+            Input::TailRefused(reply_to) => self.handle_tail_refused(reply_to),
             Input::Reload => self.output(Output::Job(Job::Settings { reply_to: None })),
             Input::Stop => self.stop(),
         }
@@ -261,6 +275,7 @@ impl<S> Server<S> {
             ReactorMsg::JobDone(done) => self.handle_job_done(done),
             ReactorMsg::TimerReply(reply) => self.handle_timer_reply(*reply),
             ReactorMsg::TimerCounters(counters) => self.stats.timers = *counters,
+            ReactorMsg::LogLines(told) => self.handle_log_lines(&told),
             ReactorMsg::PluginCall(call) => self.handle_plugin_call(*call),
             ReactorMsg::SocketAction(action) => self.handle_socket_action(*action),
             ReactorMsg::EventDone(done) => self.handle_event_done(*done),

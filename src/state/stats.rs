@@ -5,7 +5,6 @@ use serde_json::{Map, Value};
 use crate::call::answer::Data;
 use crate::ids::Now;
 use crate::message::{LATENESS_MS, TimerCounters};
-use crate::state::connection::Phase;
 use crate::state::server::Server;
 
 /// What was counted since the start.
@@ -31,6 +30,8 @@ pub struct Stats {
     pub upgrades: u64,
     /// Messages received over WebSocket.
     pub messages: u64,
+    /// Messages put into a receiver's queue.
+    pub delivered: u64,
     /// Messages that a full queue did not take.
     pub dropped: u64,
     /// Connections closed because their queue was full.
@@ -58,19 +59,23 @@ impl Stats {
             ..Stats::default()
         }
     }
+
+    /// The start, Unix s.
+    pub fn start_unix_s(&self) -> u64 {
+        self.start_unix_s
+    }
 }
 
 impl<S> Server<S> {
     /// The answer of `stat`.
     pub(super) fn stat(&mut self) -> Data {
+        let waiting = self.count_waiting();
+        Data::Json(Value::Object(self.stat_values(Some(waiting))))
+    }
+
+    /// What `stat` shows; without `waiting`, whose counting is a walk over all connections, that is missing.
+    pub(super) fn stat_values(&mut self, waiting: Option<usize>) -> Map<String, Value> {
         let present = self.log_time.text(self.now.unix_ms).to_owned();
-        let waiting = self
-            .conns
-            .iter()
-            .filter(|(_, conn)| conn.parked.is_some() || matches!(conn.phase, Phase::Poll(_)))
-            .count();
-        // A walk over all connections: many calls in one read must not add up.
-        self.spend((self.conns.len() / 4) as u32);
         let stats = &self.stats;
         let mut map = Map::new();
         let mut put = |name: &str, value: Value| map.insert(name.to_owned(), value);
@@ -85,7 +90,9 @@ impl<S> Server<S> {
         put("worker_request_count", stats.requests.into());
         put("total_recv_bytes", stats.received_bytes.into());
         put("total_send_bytes", stats.sent_bytes.into());
-        put("coroutine_num", waiting.into());
+        if let Some(waiting) = waiting {
+            put("coroutine_num", waiting.into());
+        }
         put("jdserver_start_time", stats.start_text.clone().into());
         put("jdserver_tm", present.into());
         let timers = &stats.timers;
@@ -99,6 +106,10 @@ impl<S> Server<S> {
         put("timers_queued", timers.queue_depth.into());
         put("timers_running", timers.busy_workers.into());
         put("timers_late", lateness(timers));
+        put("timers_changed", timers.changes.into());
+        put("user_num", self.hub.len().into());
+        put("app_num", self.hub.apps_len().into());
+        put("delivered_messages", stats.delivered.into());
         put("dropped_messages", stats.dropped.into());
         put("slow_closed", stats.slow_closed.into());
         put("queued_bytes", self.queued_bytes.into());
@@ -106,7 +117,7 @@ impl<S> Server<S> {
         put("log_dropped", stats.log_dropped.into());
         put("plugin_events", stats.plugin_events.into());
         put("plugin_dropped", stats.plugin_dropped.into());
-        Data::Json(Value::Object(map))
+        map
     }
 }
 

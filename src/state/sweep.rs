@@ -85,6 +85,7 @@ impl<S> Server<S> {
         }
         self.sweep.at = if end >= keys { 0 } else { end };
         self.go_on_stopping();
+        self.tend_console();
     }
 
     fn check_deadline(&mut self, id: ConnId) {

@@ -21,6 +21,7 @@ use crate::proto::logtext::log_text;
 use crate::proto::websocket::{self as codec, Event};
 use crate::state::calls::Progress;
 use crate::state::connection::{Heard, InputState, Phase, ReplyAs, WebSocket};
+use crate::state::console;
 use crate::state::delivery::Notice;
 use crate::state::server::{Server, live, log_name};
 use crate::state::spec::Spec;
@@ -159,11 +160,20 @@ impl<S> Server<S> {
             (Err(text), _) | (_, Err(text)) => return self.send_text(id, &text),
             (Ok(app), Ok(user)) => (app, user),
         };
+        if app == console::APP
+            && let Err(text) = self.may_watch(id)
+        {
+            return self.send_text(id, text);
+        }
         let numeric = matches!(message.user, Some(Value::Number(_)));
         let is_new = self.hub.member(id.key) != Some((&*app, &*user));
         self.spend(INIT_WORK);
         if is_new {
             self.tell_close(id);
+            if let Some((app, user)) = self.hub.member(id.key) {
+                self.console.note("-", app, user, id);
+            }
+            self.console.note("+", &app, &user, id);
         }
         self.hub.join(id.key, &app, &user, numeric);
         if is_new {
@@ -176,6 +186,9 @@ impl<S> Server<S> {
             self.log(&line);
         }
         self.send_reply(id, Bytes::from_static(OK_FRAME), false);
+        if app == console::APP {
+            self.welcome_console();
+        }
         if is_new {
             self.start_open_handlers(id, &app, &user, text);
         }

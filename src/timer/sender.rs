@@ -148,7 +148,10 @@ mod tests {
         };
         Box::new(TimerCall {
             reply_to,
-            request: TimerRequest::Query,
+            request: TimerRequest::Query {
+                text: "".into(),
+                limit: usize::MAX,
+            },
         })
     }
 

@@ -10,6 +10,7 @@
 //! | [`failure`] | why a call got no answer |
 //! | [`static_file`] | reads a file below the static root |
 //! | `plugin_files` | reads the sources of plugins |
+//! | [`process`] | reads what the kernel knows of the daemon |
 //! | [`settings`] | reads the settings file |
 //! | [`regular`] | opens a path only if it is a regular file, without ever waiting |
 
@@ -19,6 +20,7 @@ pub mod failure;
 #[cfg(feature = "lua")]
 pub mod plugin_files;
 pub mod pool;
+pub mod process;
 pub mod regular;
 pub mod resolver;
 pub mod settings;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::message::plugin::PluginSources;
-use crate::message::{Job, JobDone, SettingsDone};
+use crate::message::{Job, JobDone, ProcessDone, SettingsDone};
 use crate::settings::{FileValues, Settings};
 use crate::worker::callback::Callbacks;
 #[cfg(feature = "lua")]
 use crate::worker::plugin_files;
-use crate::worker::{settings, static_file};
+use crate::worker::{process, settings, static_file};
 
 /// What workers need to know. Clones share the callbacks, and with them their settings.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +53,10 @@ impl Work {
         match job {
             Job::Callback(callback) => JobDone::Callback(Box::new(self.callbacks.run(*callback))),
             job @ Job::Task(_) => job.failed(),
+            Job::Process { reply_to } => JobDone::Process(Box::new(ProcessDone {
+                reply_to,
+                info: process::read(),
+            })),
             Job::File(job) => JobDone::File(Box::new(static_file::answer(
                 self.static_dir.as_deref(),
                 *job,

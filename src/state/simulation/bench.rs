@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::wire::{Rng, frame};
 use crate::ids::{ConnId, Now};
+use crate::message::LogQuery;
 use crate::message::plugin::{PluginMsg, PluginTable};
 use crate::settings::Settings;
 use crate::state::server::{Input, Output, Server, Setup};
@@ -16,6 +17,8 @@ pub(in crate::state) struct Bench {
     pub now: Now,
     /// What plugins were told, oldest first.
     pub told: Vec<PluginMsg>,
+    /// What the disk thread was asked, oldest first.
+    pub asked: Vec<LogQuery>,
 }
 
 impl Bench {
@@ -39,6 +42,7 @@ impl Bench {
             server,
             now,
             told: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -58,12 +62,14 @@ impl Bench {
     }
 
     pub fn user(&mut self, user: &str) -> ConnId {
+        self.user_of("a", user)
+    }
+
+    pub fn user_of(&mut self, app: &str, user: &str) -> ConnId {
         let id = self.accept();
         self.send(id, UPGRADE);
-        self.say(
-            id,
-            &[&format!(r#"{{"ac":"init","app":"a","user":"{user}"}}"#)],
-        );
+        let init = format!(r#"{{"ac":"init","app":"{app}","user":"{user}"}}"#);
+        self.say(id, &[&init]);
         id
     }
 
@@ -83,6 +89,10 @@ impl Bench {
                 Output::Transmit(id) => id,
                 Output::Plugin(message) => {
                     self.told.push(message);
+                    continue;
+                }
+                Output::Tail(query) => {
+                    self.asked.push(*query);
                     continue;
                 }
                 _ => continue,

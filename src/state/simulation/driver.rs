@@ -4,7 +4,10 @@ use super::Run;
 use crate::call::answer::Data;
 use crate::ids::ConnId;
 use crate::limits::READS_PER_TURN;
-use crate::message::{FileDone, Job, JobDone, ReactorMsg, SettingsDone, TimerCall, TimerReply};
+use crate::message::{
+    FileDone, Job, JobDone, LogFile, LogLines, ProcessDone, ProcessInfo, ReactorMsg, SettingsDone,
+    TailLine, TimerCall, TimerReply,
+};
 use crate::settings::FileValues;
 use crate::state::server::{Input, Output};
 
@@ -139,9 +142,30 @@ impl Run {
             Output::Timer(call) => self.take_timer_call(*call),
             // There are no plugins.
             Output::Plugin(message) => panic!("{message:?}"),
+            Output::Tail(query) => self.take_tail(query.reply_to),
             Output::Log(_) | Output::Settings(_) => {}
         }
         self.progress = true;
+    }
+
+    fn take_tail(&mut self, reply_to: Option<ConnId>) {
+        if self.rng.chance(15) {
+            self.server.handle(Input::TailRefused(reply_to));
+            return self.observe();
+        }
+        let after = self.rng.pick(&[0, 0, 5, 300]);
+        let line = TailLine {
+            number: 7,
+            file: LogFile::Trace,
+            text: "a line".into(),
+        };
+        let told = Box::new(LogLines {
+            reply_to,
+            last: 7,
+            lines: vec![line],
+        });
+        self.jobs
+            .push((self.now.mono_ms + after, ReactorMsg::LogLines(told)));
     }
 
     fn take_job(&mut self, job: Job) {
@@ -158,6 +182,10 @@ impl Run {
                 mime: "text/html",
                 etag: String::new(),
                 body: bytes::Bytes::new(),
+            })),
+            Job::Process { reply_to } => JobDone::Process(Box::new(ProcessDone {
+                reply_to,
+                info: ProcessInfo::default(),
             })),
             // The server asks for none.
             job @ (Job::Callback(_) | Job::Task(_)) => job.failed(),

@@ -155,7 +155,17 @@ impl Peer {
                 let target = format!("/getUsers?app={app}");
                 self.request(world, "GET", &target, "", b"", Want::Users(app));
             }
-            25..27 => self.request(world, "GET", "/stat", "", b"", Want::Status(200)),
+            25..27 => {
+                let target = world.rng.pick(&[
+                    "/stat",
+                    "/statHistory",
+                    "/metrics",
+                    "/logTail?limit=3",
+                    "/getApps?match=a*",
+                    "/getSettings",
+                ]);
+                self.request(world, "GET", target, "", b"", Want::Status(200));
+            }
             27 => {
                 let set = world.rng.pick(&[
                     "max_queue=0",

@@ -28,8 +28,8 @@ impl Timers {
                 Ok(None)
             }
             TimerRequest::Retry(id) => self.retry_failed(to, id),
-            TimerRequest::Query => {
-                self.list(to);
+            TimerRequest::Query { text, limit } => {
+                self.list(to, text, limit);
                 Ok(None)
             }
             TimerRequest::Get(key) => self.row_of(&key).map(Some),

@@ -258,6 +258,7 @@ impl Timers {
         self.counters.queue_depth = self.dispatch.queued();
         self.counters.busy_workers = self.dispatch.out();
         self.counters.periodic = self.book.periodic();
+        self.counters.changes = self.next_seq - 1;
         &self.counters
     }
 
@@ -268,6 +269,7 @@ impl Timers {
             .position(|&bound| late_ms <= bound)
             .unwrap_or(LATENESS_MS.len());
         self.counters.lateness[class] += 1;
+        self.counters.lateness_ms += late_ms;
     }
 
     pub(super) fn output(&mut self, output: TimersOutput) {

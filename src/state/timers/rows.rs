@@ -21,15 +21,21 @@ pub struct Listing {
     to: ConnId,
     /// The last place that is in it.
     place: u64,
+    /// What a timer's fields must hold, as JSON.
+    wanted: Box<str>,
+    /// Rows that may still come.
+    left: usize,
     text: Vec<u8>,
 }
 
 impl Timers {
     /// Begins an answer of `Timer.query`.
-    pub(super) fn list(&mut self, to: ConnId) {
+    pub(super) fn list(&mut self, to: ConnId, wanted: Box<str>, limit: usize) {
         self.listings.push_back(Listing {
             to,
             place: 0,
+            wanted,
+            left: limit,
             text: b"[".to_vec(),
         });
         self.continue_listings();
@@ -43,15 +49,22 @@ impl Timers {
             let before = listing.place;
             let mut rows = 0;
             for (place, kept) in self.book.behind(before).take(self.rows_left) {
+                listing.place = place;
+                rows += 1;
+                if !kept.json.contains(&*listing.wanted) {
+                    continue;
+                }
                 if listing.text.len() > 1 {
                     listing.text.push(b',');
                 }
                 let row = self.row(kept);
                 json::write(&mut listing.text, &row);
-                listing.place = place;
-                rows += 1;
+                listing.left -= 1;
+                if listing.left == 0 {
+                    break;
+                }
             }
-            if rows == self.rows_left {
+            if rows == self.rows_left && listing.left > 0 {
                 self.listings.push_front(listing);
                 self.rows_left = 0;
                 return;

@@ -166,7 +166,10 @@ impl Rig {
     }
 
     pub fn rows(&mut self) -> Vec<Value> {
-        match self.call(TimerRequest::Query) {
+        match self.call(TimerRequest::Query {
+            text: "".into(),
+            limit: usize::MAX,
+        }) {
             Value::Array(mut answer) => match answer.pop() {
                 Some(Value::Array(rows)) => rows,
                 other => panic!("no rows: {other:?}"),

@@ -119,9 +119,37 @@ fn the_same_code_replaces() {
         "h/o"
     );
     assert_eq!(rig.call(TimerRequest::Clear), json!([0, null]));
-    assert_eq!(rig.call(TimerRequest::Query), json!([0, []]));
+    assert_eq!(
+        rig.call(TimerRequest::Query {
+            text: "".into(),
+            limit: usize::MAX,
+        }),
+        json!([0, []])
+    );
     let next = id_of(&rig.set(json!({"url": "h/n", "cron": "1 1 * * *"})));
     assert!(next > other, "ids never start over");
+}
+
+#[test]
+fn rows_are_found_by_their_fields_and_bounded() {
+    let mut rig = Rig::new();
+    for n in 0..250 {
+        let url = format!("h/{}", n % 10);
+        rig.set(json!({"url": url, "cron": "1 1 * * *"}));
+    }
+    let mut ids = |text: &str, limit| {
+        let text = text.into();
+        let answer = rig.call(TimerRequest::Query { text, limit });
+        let rows = answer[1].as_array().expect("rows").iter();
+        rows.map(|row| row["id"].as_i64().expect("an id"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids("", usize::MAX).len(), 250);
+    assert_eq!(ids("", 100).len(), 100, "as many as a turn makes");
+    assert_eq!(ids("", 3), [1, 2, 3]);
+    assert_eq!(ids("h/7", 3), [8, 18, 28]);
+    assert_eq!(ids("h/7", 500).len(), 25);
+    assert_eq!(ids("nosuch", 500), [0; 0]);
 }
 
 #[test]

@@ -1,0 +1,104 @@
+//! `/metrics`, judged by Prometheus' own tool, and `/healthz`.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::common::http::{Conn, ask, get, push};
+use crate::common::program::program;
+use crate::common::server::Server;
+use crate::common::websocket::Ws;
+
+/// The value of a metric without labels.
+#[track_caller]
+fn value(text: &str, name: &str) -> f64 {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+#[test]
+fn metrics_are_what_prometheus_expects() {
+    let Some(promtool) = program("promtool") else {
+        return;
+    };
+    let server = Server::start();
+    let _user = Ws::user(&server, "a", "u");
+    let text = get(&server, "/metrics");
+    let mut tool = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool starts");
+    let mut stdin = tool.stdin.take().expect("piped");
+    stdin.write_all(text.as_bytes()).expect("taken");
+    drop(stdin);
+    let said = tool.wait_with_output().expect("promtool ends");
+    // It warns on the same output and with another status than 0.
+    assert!(
+        said.status.success() && said.stdout.is_empty() && said.stderr.is_empty(),
+        "{said:?}\n{text}"
+    );
+}
+
+#[test]
+fn metrics_count() {
+    let server = Server::start();
+    let before = get(&server, "/metrics");
+    let mut user = Ws::user(&server, "a", "u");
+    assert_eq!(push(&server, "a", "u", "hello"), 1);
+    assert_eq!(user.text(), "hello");
+    let after = get(&server, "/metrics");
+    let grown = |name: &str| value(&after, name) - value(&before, name);
+    assert_eq!(grown("jdserver_users"), 1.0);
+    assert_eq!(grown("jdserver_apps"), 1.0);
+    assert_eq!(grown("jdserver_messages_delivered_total"), 1.0);
+    assert_eq!(grown("jdserver_websocket_upgrades_total"), 1.0);
+    assert_eq!(grown("jdserver_websocket_messages_total"), 1.0);
+    assert_eq!(grown("jdserver_requests_total"), 3.0);
+    assert!(value(&after, "process_resident_memory_bytes") > 1_000_000.0);
+    assert!(value(&after, "process_open_fds") > 5.0);
+    assert!(after.contains(&format!(
+        "jdserver_build_info{{version=\"{}\"}} 1\n",
+        env!("CARGO_PKG_VERSION")
+    )));
+    assert!(after.contains("\njdserver_timer_lateness_seconds_bucket{le=\"+Inf\"} 0\n"));
+}
+
+#[test]
+fn metrics_have_their_type_and_need_the_token() {
+    let server = Server::configured("token = 'secret'");
+    let refused = ask(&server, "GET", "/metrics", "", "");
+    assert_eq!(refused.status, 401);
+    let bearer = "Authorization: Bearer secret\r\n";
+    let answer = ask(&server, "GET", "/metrics", bearer, "");
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    assert!(answer.text().starts_with("# HELP jdserver_build_info "));
+    let head = ask(&server, "HEAD", "/metrics", bearer, "");
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(ask(&server, "POST", "/metrics", bearer, "").status, 405);
+}
+
+#[test]
+fn health_needs_no_token_and_ends_with_the_stop() {
+    let mut server = Server::configured("token = 'secret'\nshutdown_timeout = 5");
+    let ok = ask(&server, "GET", "/healthz", "", "");
+    assert_eq!((ok.status, ok.text().as_str()), (200, "ok\n"));
+    assert_eq!(ask(&server, "HEAD", "/healthz", "", "").status, 200);
+    // A request under way when the order to stop comes.
+    let mut conn = Conn::open(&server);
+    conn.send("POST /push HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer secret\r\nContent-Length: 2\r\n\r\na");
+    let _user = Ws::upgrade(Conn::open(&server), "/?_token=secret", "");
+    server.signal("TERM");
+    server.line(|line| line.contains("stopping"));
+    conn.send("bGET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(conn.answer().status, 200);
+    drop(conn);
+    assert_eq!(server.ended().code(), Some(0));
+}
