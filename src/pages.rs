@@ -45,6 +45,7 @@ macro_rules! pages {
 pages! {
     HTML "/index.html" = "index.html",
     HTML "/test.html" = "test.html",
+    JSON "/grafana.json" = "grafana.json",
     JAVASCRIPT "/jdpush.js" = "jdpush.js",
     TEXT "/jdpush.d.ts.txt" = "jdpush.d.ts",
     TEXT "/jdserver.php.txt" = "jdserver.php",

@@ -11,6 +11,8 @@ pub const JAVASCRIPT: &str = "application/javascript; charset=utf-8";
 pub const TEXT: &str = "text/plain; charset=utf-8";
 /// The type of a style sheet.
 pub const CSS: &str = "text/css";
+/// The type of JSON.
+pub const JSON: &str = "application/json; charset=utf-8";
 /// The folder of the manual: whatever lies below it is a file or missing, never a call.
 pub const MANUAL: &str = "/manual/";
 /// Type of the 404 answer, as the original sends it.
@@ -20,7 +22,7 @@ pub const NOT_FOUND: &str = "text/html";
 fn of_extension(extension: &str) -> Option<&'static str> {
     Some(match extension {
         "html" => HTML,
-        "json" => "application/json; charset=utf-8",
+        "json" => JSON,
         "txt" => TEXT,
         "js" | "mjs" => JAVASCRIPT,
         "css" => CSS,

@@ -39,7 +39,7 @@ pub(super) struct Reading {
 }
 
 /// One row of the last hour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
     unix_s: u64,
     gauges: [u64; GAUGES],

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::common::http::{Conn, ask, get, push};
 use crate::common::program::program;
 use crate::common::server::Server;
@@ -86,19 +88,49 @@ fn metrics_have_their_type_and_need_the_token() {
 }
 
 #[test]
-fn health_needs_no_token_and_ends_with_the_stop() {
-    let mut server = Server::configured("token = 'secret'\nshutdown_timeout = 5");
+fn health_needs_no_token_and_tells_of_the_stop() {
+    let mut server = Server::configured("token = 'secret'");
     let ok = ask(&server, "GET", "/healthz", "", "");
     assert_eq!((ok.status, ok.text().as_str()), (200, "ok\n"));
     assert_eq!(ask(&server, "HEAD", "/healthz", "", "").status, 200);
-    // A request under way when the order to stop comes.
+    assert_eq!(ask(&server, "POST", "/healthz", "", "").status, 405);
+    // Only a request that was begun before is still heard.
     let mut conn = Conn::open(&server);
-    conn.send("POST /push HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer secret\r\nContent-Length: 2\r\n\r\na");
-    let _user = Ws::upgrade(Conn::open(&server), "/?_token=secret", "");
+    let begun = "Host: h\r\nAuthorization: Bearer secret\r\nContent-Length: 2\r\n\r\na";
+    conn.send(format!("GET /healthz HTTP/1.1\r\n{begun}"));
     server.signal("TERM");
     server.line(|line| line.contains("stopping"));
-    conn.send("bGET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!(conn.answer().status, 200);
+    conn.send("b");
+    let stopping = conn.answer();
+    assert_eq!(
+        (stopping.status, stopping.text().as_str()),
+        (503, "stopping\n")
+    );
     drop(conn);
     assert_eq!(server.ended().code(), Some(0));
+}
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_there_are() {
+    let server = Server::start();
+    let metrics = get(&server, "/metrics");
+    let dashboard: Value = serde_json::from_str(&get(&server, "/grafana.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let mut asked = 0;
+    for target in targets {
+        let expression = target["expr"].as_str().expect("an expression");
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let names = expression
+            .split(|c| !is_name(c))
+            .filter(|word| word.starts_with("jdserver_") || word.starts_with("process_"));
+        for name in names {
+            let name = name.trim_end_matches("_bucket");
+            assert!(metrics.contains(&format!("# TYPE {name} ")), "{name}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 20, "{asked}");
 }
