@@ -49,12 +49,32 @@ pages! {
     JAVASCRIPT "/jdpush.js" = "jdpush.js",
     TEXT "/jdpush.d.ts.txt" = "jdpush.d.ts",
     TEXT "/jdserver.php.txt" = "jdserver.php",
+    HTML "/manual/index.html" = "manual/index.html",
+    CSS "/manual/style.css" = "manual/style.css",
+    HTML "/manual/en/index.html" = "manual/en/index.html",
+    HTML "/manual/en/calls.html" = "manual/en/calls.html",
+    HTML "/manual/en/push.html" = "manual/en/push.html",
+    HTML "/manual/en/timers.html" = "manual/en/timers.html",
+    HTML "/manual/en/settings.html" = "manual/en/settings.html",
+    HTML "/manual/en/operations.html" = "manual/en/operations.html",
+    HTML "/manual/en/moving.html" = "manual/en/moving.html",
+    HTML "/manual/en/limits.html" = "manual/en/limits.html",
+    HTML "/manual/en/security.html" = "manual/en/security.html",
+    HTML "/manual/zh/index.html" = "manual/zh/index.html",
+    HTML "/manual/zh/calls.html" = "manual/zh/calls.html",
+    HTML "/manual/zh/push.html" = "manual/zh/push.html",
+    HTML "/manual/zh/timers.html" = "manual/zh/timers.html",
+    HTML "/manual/zh/settings.html" = "manual/zh/settings.html",
+    HTML "/manual/zh/operations.html" = "manual/zh/operations.html",
+    HTML "/manual/zh/moving.html" = "manual/zh/moving.html",
+    HTML "/manual/zh/limits.html" = "manual/zh/limits.html",
+    HTML "/manual/zh/security.html" = "manual/zh/security.html",
 }
 
 /// The page at a decoded path; `/` is `/index.html`.
 pub fn find(path: &str) -> Option<&'static Page> {
     let path = mime::file_of(path);
-    PAGES.iter().find(|page| page.path == path)
+    PAGES.iter().find(|page| *page.path == *path)
 }
 
 #[cfg(test)]

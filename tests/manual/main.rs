@@ -1,0 +1,160 @@
+//! The manual (`static/manual`) holds what it says: every code sample runs against the real binary and gives the output
+//! shown beside it, both languages show the same samples, and every link leads somewhere. Never how it looks.
+//!
+//! [`page`] reads the pages, [`runner`] runs samples; here is what is asked of them.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod page;
+mod runner;
+
+use std::collections::BTreeSet;
+
+use common::http::{ask, get};
+use common::server::Server;
+use page::{Page, names};
+use runner::Runner;
+
+/// Runs the samples of one page in the order in which a reader meets them.
+#[track_caller]
+fn check(name: &str) {
+    let page = Page::read("en", name);
+    let runner = Runner::start(&page);
+    for sample in &page.samples {
+        runner.run(sample);
+    }
+}
+
+#[test]
+fn calls() {
+    check("calls.html");
+}
+
+#[test]
+fn first_steps() {
+    check("index.html");
+}
+
+#[test]
+fn push() {
+    check("push.html");
+}
+
+#[test]
+fn timers() {
+    check("timers.html");
+}
+
+#[test]
+fn settings() {
+    check("settings.html");
+}
+
+#[test]
+fn operations() {
+    check("operations.html");
+}
+
+#[test]
+fn moving() {
+    check("moving.html");
+}
+
+#[test]
+fn security() {
+    check("security.html");
+}
+
+#[test]
+fn every_page_with_samples_has_a_test() {
+    let source = include_str!("main.rs");
+    for name in names("en") {
+        let has_samples = !Page::read("en", &name).samples.is_empty();
+        assert_eq!(
+            source.contains(&format!("check(\"{name}\")")),
+            has_samples,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn both_languages_have_the_same_pages_and_samples() {
+    assert_eq!(names("en"), names("zh"));
+    for name in names("en") {
+        let (english, chinese) = (Page::read("en", &name), Page::read("zh", &name));
+        assert_eq!(english.samples.len(), chinese.samples.len(), "{name}");
+        for (one, other) in english.samples.iter().zip(&chinese.samples) {
+            assert_eq!(one, other, "{name}");
+        }
+        assert_eq!(english.anchors, chinese.anchors, "{name}");
+    }
+}
+
+/// The table of limits says what the limits are.
+#[test]
+fn limits_are_told_as_they_are() {
+    macro_rules! limits {
+        ($($name:ident)+) => {
+            [$((stringify!($name), jdserver::limits::$name as u64)),+]
+        };
+    }
+    let limits = limits! {
+        HEAD_BYTES_MAX HEADERS_MAX TARGET_BYTES_MAX NAME_BYTES_MAX GLOB_BYTES_MAX GLOBS_MAX FORM_PAIRS_MAX
+        JSON_VALUES_MAX JSON_DEPTH_MAX BATCH_CALLS_MAX STATIC_FILE_BYTES_MAX HELD_BYTES_MAX KEPT_TIMERS_MAX
+        TIMERS_PENDING_MAX HOST_CALLBACKS_MAX SLOW_HOST_CALLBACKS_MAX DISPATCH_QUEUE_MAX CALLBACK_ANSWER_BYTES_MAX
+        CALLBACK_REDIRECTS_MAX INTERVAL_MS_MIN CONF_OTHER_MAX
+    };
+    for language in ["en", "zh"] {
+        let told = Page::read(language, "limits.html").limits;
+        assert_eq!(told.len(), limits.len(), "{language}");
+        for (name, value) in limits {
+            assert_eq!(told.get(name), Some(&value), "{language}: {name}");
+        }
+    }
+}
+
+/// All of the manual is in the binary, and nothing on its pages leads nowhere or out of it by accident.
+#[test]
+fn links_lead_somewhere() {
+    let server = Server::start();
+    let mut seen = BTreeSet::new();
+    let mut left = vec!["/manual/".to_owned()];
+    while let Some(path) = left.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let answer = ask(&server, "GET", &path, "", "");
+        assert_eq!(answer.status, 200, "{path}");
+        if !(path.ends_with(".html") || path.ends_with('/')) {
+            continue;
+        }
+        let page = Page::parse(&path, &answer.text());
+        for link in page.links {
+            let (target, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            if target.starts_with("http") || target.starts_with("data:") {
+                continue;
+            }
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let full = match target {
+                "" => path.clone(),
+                target => page::resolve(folder, target),
+            };
+            if !anchor.is_empty() {
+                let there = Page::parse(&full, &get(&server, &full));
+                assert!(there.anchors.contains(anchor), "{path}: {link}");
+            }
+            left.push(full);
+        }
+    }
+    for language in ["en", "zh"] {
+        for name in names(language) {
+            let path = format!("/manual/{language}/{name}");
+            assert!(
+                seen.contains(&path) || seen.contains(path.trim_end_matches("index.html")),
+                "no link leads to {path}"
+            );
+        }
+    }
+}
