@@ -132,11 +132,13 @@ impl<'p> Runner<'p> {
         Some(said)
     }
 
-    /// A settings file is judged by `-t`.
+    /// A settings file is judged by `-t`, with this folder for the one that a package makes.
     #[track_caller]
     fn settings(&self, sample: &Sample) -> Option<String> {
         let file = self.server.folder().join("sample.toml");
-        fs::write(&file, &sample.text).expect("a file");
+        let folder = self.server.folder().display().to_string();
+        let text = sample.text.replace("/var/lib/jdserver", &folder);
+        fs::write(&file, text).expect("a file");
         let output = Command::new(env!("CARGO_BIN_EXE_jdserver"))
             .arg("-t")
             .arg("-c")
