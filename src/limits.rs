@@ -109,6 +109,22 @@ pub const CONSOLE_APPS_BYTES_MAX: usize = 8 << 10;
 pub const JOBS_MAX: usize = 1_024;
 /// A worker without a job ends after that.
 pub const WORKER_IDLE_MS: u64 = 10_000;
+/// Memory of all plugins together (issue 4).
+pub const PLUGIN_MEMORY_BYTES_MAX: usize = 64 << 20;
+/// Coroutines of plugins at once. Beyond: an error.
+pub const PLUGIN_COROUTINES_MAX: usize = 20_000;
+/// How long coroutines run before messages are taken again.
+pub const PLUGIN_RUN_MS_PER_TURN: u64 = 5;
+/// Timers of plugins in memory. Beyond: an error.
+pub const PLUGIN_TIMERS_MAX: usize = 10_000;
+/// Least time between runs of an interval of plugins; a shorter one is taken for this.
+pub const PLUGIN_INTERVAL_MS_MIN: u64 = 10;
+/// Longest sleep or wait of a plugin; a longer one is taken for this.
+pub const PLUGIN_SLEEP_MS_MAX: u64 = 366 * 86_400_000;
+/// Calls of URLs by plugins that wait for a slot. Beyond: an error.
+pub const PLUGIN_HTTP_QUEUE_MAX: usize = 20_000;
+/// Messages the plugin thread takes before its coroutines run.
+pub const PLUGIN_MESSAGES_PER_TURN: usize = 256;
 /// Sockets of plugins, all together. Beyond: an error, and what comes to a listener is closed.
 pub const PLUGIN_SOCKETS_MAX: usize = 1_024;
 /// What is read at once from a socket of a plugin.

@@ -1,5 +1,6 @@
 //! What the plugin thread is told and what it asks for.
 
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -54,6 +55,8 @@ pub struct PluginLoad {
     pub reply_to: Option<ConnId>,
     /// What to load.
     pub sources: PluginSources,
+    /// The settings in force.
+    pub settings: Box<Settings>,
 }
 
 /// What the loaded plugins handle; the server asks the plugin thread for nothing else.
@@ -82,6 +85,18 @@ pub enum EventKind {
     Open,
     /// It ended.
     Close,
+}
+
+impl EventKind {
+    /// As in `on("push.APP", …)`.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::Push => "push",
+            EventKind::Message => "message",
+            EventKind::Open => "open",
+            EventKind::Close => "close",
+        }
+    }
 }
 
 /// Something that plugins handle. Reply: [`ReactorMsg::EventDone`], one for each.
@@ -170,6 +185,9 @@ pub struct RequestInfo {
     pub headers: Vec<(Box<str>, Box<str>)>,
 }
 
+/// Names and values of headers.
+pub type Headers = Vec<(Box<str>, Box<str>)>;
+
 /// Handlers of an event ended, or their time did.
 #[derive(Debug)]
 pub struct EventDone {
@@ -179,7 +197,7 @@ pub struct EventDone {
     /// others: `Ok(Data::Null)`, also where a handler failed, which is logged.
     pub answer: Answer,
     /// Headers to add to the response (`env:header`, cookies): checked, no CR or LF, no framing header.
-    pub headers: Vec<(Box<str>, Box<str>)>,
+    pub headers: Headers,
 }
 
 /// A call that a coroutine makes of the server: push, getUsers, setTimeout … or another plugin's.
@@ -255,6 +273,11 @@ pub enum TaskWork {
     Database(DatabaseJob),
     /// A session's file.
     Session(SessionJob),
+    /// The first address of a `host:port` that may be connected to.
+    Resolve {
+        /// `host:port`; an address's own goes through the same checks.
+        address: Box<str>,
+    },
 }
 
 /// What became of a [`TaskJob`].
@@ -284,6 +307,8 @@ pub enum TaskOutcome {
     Database(DatabaseDone),
     /// Of [`TaskWork::Session`].
     Session(SessionDone),
+    /// Of [`TaskWork::Resolve`]; or why not.
+    Resolved(Result<SocketAddr, Box<str>>),
     /// The worker panicked: a defect of ours.
     Failed,
 }

@@ -7,16 +7,35 @@
 //! | [`task`] | one run of a function, which waits without holding up others |
 //! | [`meter`] | what a task may still compute |
 //! | [`pattern`] | Lua's patterns, interruptible; `text` makes string functions of them |
+//! | [`thread`] | the loop: messages, sockets, times |
+//! | `scheduler` | begins coroutines for calls and handlers, ends them, answers who waits |
+//! | `program` | one loaded set of plugins |
+//! | `execute` | what coroutines may wait for; [`http`], `socket_ops`, `local_timers` are parts of it |
+//! | [`values`] | Lua values to JSON and back |
+//! | [`sender`] | the way to this thread |
 //! | [`sockets`] | TCP and UDP for plugins: bytes, and who waits for them |
+//! | [`tasks`] | which coroutine runs next, which ones wait and until when |
 
 #[cfg(test)]
 mod attacks;
+mod execute;
+pub mod http;
+mod local_timers;
 pub mod meter;
 pub mod pattern;
+mod program;
 pub mod sandbox;
+mod scheduler;
+pub mod sender;
+mod socket_ops;
 pub mod sockets;
 pub mod task;
+pub mod tasks;
 mod text;
+pub mod thread;
+pub mod values;
 
 pub use sandbox::{Modules, Sandbox, SandboxLimits};
+pub use sender::PluginSender;
 pub use task::{Step, Task};
+pub use thread::{FirstLoad, PluginSetup, Ports, spawn};

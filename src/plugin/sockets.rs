@@ -24,6 +24,21 @@ pub struct SocketId {
     serial: u32,
 }
 
+impl SocketId {
+    /// As Lua holds it.
+    pub fn to_number(self) -> u64 {
+        u64::from(self.serial) << 32 | u64::from(self.key)
+    }
+
+    /// Of what Lua holds; any number names at most a socket that is not there.
+    pub fn from_number(number: u64) -> Self {
+        SocketId {
+            key: number as u32,
+            serial: (number >> 32) as u32,
+        }
+    }
+}
+
 /// How much a coroutine wants to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {

@@ -38,8 +38,9 @@ pub struct Ports {
     pub reopen_logs: Box<dyn Fn()>,
     /// Hands a call to the timer thread; false when it has no room.
     pub ask_timers: Box<dyn Fn(Box<TimerCall>) -> bool>,
-    /// Hands a message to the plugin thread, which is started at the first; it always has room.
-    pub tell_plugins: Box<dyn FnMut(PluginMsg)>,
+    /// Hands a message to the plugin thread, which is started by the first; it always has room. What it gives back is
+    /// taken as a message: why it could not be started.
+    pub tell_plugins: Box<dyn Fn(PluginMsg) -> Option<ReactorMsg>>,
     /// Tells changed settings to the other threads, or gives them back to be told later.
     pub tell_settings: Box<TellSettings>,
 }
@@ -283,7 +284,11 @@ impl Reactor {
                     self.server.handle(Input::TimerRefused(id));
                 }
             }
-            Output::Plugin(message) => (self.ports.tell_plugins)(message),
+            Output::Plugin(message) => {
+                if let Some(answer) = (self.ports.tell_plugins)(message) {
+                    self.server.handle(Input::Message(answer));
+                }
+            }
             Output::Settings(settings) => self.untold = Some(settings),
         }
     }

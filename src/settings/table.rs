@@ -156,6 +156,10 @@ settings! {
         "Addresses and networks that URLs may be called at; all by default.";
     callback_deny: Vec<IpNet>, "callback_deny" = "", Rule::Networks, "169.254.0.0/16", Reload,
         "Addresses and networks that no URL is called at, even where callback_allow names them.";
+    plugin_timeout_ms: u64, "plugin_timeout" = "10", Rule::Seconds { min_ms: 10, max_ms: DAY_MS }, "10", RunTime,
+        "Seconds that a plugin's handler or call may take, waiting included. Beyond: it is ended.";
+    plugin_compute_ms: u64, "plugin_compute" = "0.2", Rule::Seconds { min_ms: 10, max_ms: 60_000 }, "0.2", Reload,
+        "Seconds that a plugin's handler or call may compute. Beyond: it is ended.";
     html_escape: bool, "htmlEscape" = "true", Rule::Bool, "false", RunTime,
         "Whether < and > in parameters of HTTP calls are escaped.";
     log_ws: bool, "jdserver_log_ws" = "false", Rule::Bool, "true", RunTime,

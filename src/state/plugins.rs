@@ -431,7 +431,12 @@ impl<S> Server<S> {
                 Some(Ok(Data::Json(Value::Bool(true))))
             }
             Ok(sources) => {
-                let load = Box::new(PluginLoad { reply_to, sources });
+                let settings = Box::new(self.settings.clone());
+                let load = Box::new(PluginLoad {
+                    reply_to,
+                    sources,
+                    settings,
+                });
                 self.output(Output::Plugin(PluginMsg::Load(load)));
                 None
             }

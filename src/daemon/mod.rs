@@ -1,19 +1,28 @@
 //! The daemon: listeners, channels and threads are made, joined and ended here, in order.
 //! Never decides what a request means.
 
+#[cfg(not(feature = "lua"))]
+#[path = "no_plugins.rs"]
+mod plugins;
+#[cfg(feature = "lua")]
+mod plugins;
+
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use self::plugins::{PluginHost, PluginSender, Surroundings};
 use crate::clock::Clock;
 use crate::config::Startup;
 use crate::disk::{self, Disk, LogSender, TimerStore};
 use crate::limits::{LOG_STOP_MS, RESERVED_FILES};
 use crate::mailbox::Mailbox;
+use crate::message::plugin::PluginMsg;
 use crate::message::{JobDone, LogFile, ReactorMsg, TimerMsg};
 use crate::proto::logtext::LogTime;
 use crate::reactor::{self, Listener, Reactor};
@@ -47,17 +56,33 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         log.write(&format!("warning: {warning}"));
     }
     let mut threads = None;
+    let work = Work {
+        data_dir: startup.data_dir.clone(),
+        static_dir: startup.static_dir.clone(),
+        settings_file: startup.config_file.clone(),
+        ..Work::default()
+    };
+    let sources = work.plugin_sources()?;
+    let mut refused = None;
     let reactor = Reactor::new(listeners, clock, |mailbox| {
         disk.sender.set_reactor(mailbox.clone());
-        let work = Work {
-            data_dir: startup.data_dir.clone(),
-            static_dir: startup.static_dir.clone(),
-            settings_file: startup.config_file.clone(),
-            ..Work::default()
-        };
         work.set_callback_settings(&startup.settings);
         let workers_max = startup.settings.workers;
-        let workers = worker_pool(workers_max, work.clone(), mailbox.clone(), timers.clone());
+        let plugin_sender = PluginSender::default();
+        let done = Replies {
+            mailbox: mailbox.clone(),
+            timers: timers.clone(),
+            plugins: plugin_sender.clone(),
+        };
+        let workers = worker_pool(workers_max, work.clone(), done);
+        let plugins = Arc::new(PluginHost::new(Surroundings {
+            sender: plugin_sender.clone(),
+            mailbox: mailbox.clone(),
+            workers: workers.clone(),
+            log: disk.sender.clone(),
+            zone: zone.clone(),
+            clock,
+        }));
         let state = Timers::new(TimersSetup {
             settings: startup.settings.clone(),
             zone: zone.clone(),
@@ -68,31 +93,48 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         });
         let ports = timer_ports(mailbox, workers.clone(), disk.timers, disk.sender.clone());
         let timer_thread = TimerThread::spawn(state, inbox, ports, clock)?;
-        let ports = reactor_ports(
-            work.clone(),
-            workers.clone(),
-            timers.clone(),
-            disk.sender.clone(),
-        );
+        let table = plugins
+            .load(&startup.settings, sources)
+            .unwrap_or_else(|text| {
+                refused = Some(text);
+                None
+            });
+        let ways = Ways {
+            work: work.clone(),
+            workers: workers.clone(),
+            timers: timers.clone(),
+            log: disk.sender.clone(),
+            plugins: Arc::clone(&plugins),
+            plugin_sender,
+        };
         threads = Some(Threads {
             work,
             workers,
             timers,
             timer_thread,
+            plugins,
         });
         let server = Server::new(Setup {
             settings: startup.settings,
             connections_max,
             static_on_disk: startup.static_dir.is_some(),
-            plugins: None,
+            plugins: table,
             zone,
             now: clock.now(),
         });
-        Ok((server, ports))
+        Ok((server, ways.into_ports()))
     });
     let reactor = reactor.map_err(|error| format!("cannot start the event loop: {error}"))?;
-    announce(&places);
-    let outcome = reactor.run();
+    let outcome = match &refused {
+        Some(_) => {
+            drop(reactor);
+            Ok(())
+        }
+        None => {
+            announce(&places);
+            reactor.run()
+        }
+    };
     if let Err(error) = &outcome {
         log.write(&format!("the event loop failed: {error}"));
     }
@@ -109,10 +151,11 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         });
         let _ = wait.recv_timeout(limit);
     }
-    Ok(match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    })
+    match (refused, outcome) {
+        (Some(text), _) => Err(text),
+        (None, Ok(())) => Ok(ExitCode::SUCCESS),
+        (None, Err(_)) => Ok(ExitCode::FAILURE),
+    }
 }
 
 /// The threads that serve the reactor, but for the disk thread, which ends last.
@@ -121,11 +164,13 @@ struct Threads {
     workers: WorkerPool,
     timers: TimerSender,
     timer_thread: JoinHandle<()>,
+    plugins: Arc<PluginHost>,
 }
 
 impl Threads {
     /// Ends them, once the reactor asks for nothing any more.
     fn stop(self) {
+        self.plugins.stop();
         self.timers.send(TimerMsg::Stop);
         // It ends when the callbacks that are out have ended, or after a limit of its own.
         let _ = self.timer_thread.join();
@@ -168,19 +213,22 @@ fn spawn_disk(
     Ok(disk)
 }
 
-/// Workers, none started yet. What became of a callback concerns the timer thread, all else the reactor.
-fn worker_pool(
-    workers_max: usize,
-    work: Work,
+/// Where the outcomes of jobs go: whoever handed them in.
+struct Replies {
     mailbox: Mailbox<ReactorMsg>,
     timers: TimerSender,
-) -> WorkerPool {
+    plugins: PluginSender,
+}
+
+/// Workers, none started yet.
+fn worker_pool(workers_max: usize, work: Work, to: Replies) -> WorkerPool {
     WorkerPool::new(
         workers_max,
         move |job| work.run(job),
         move |done| match done {
-            JobDone::Callback(done) => timers.send(TimerMsg::CallbackDone(done)),
-            done => mailbox.send(ReactorMsg::JobDone(done)),
+            JobDone::Callback(done) => to.timers.send(TimerMsg::CallbackDone(done)),
+            JobDone::Task(done) => to.plugins.send(PluginMsg::TaskDone(done)),
+            done => to.mailbox.send(ReactorMsg::JobDone(done)),
         },
     )
 }
@@ -200,27 +248,42 @@ fn timer_ports(
     }
 }
 
-/// The reactor's ways out.
-fn reactor_ports(
+/// What the reactor's ways out lead to.
+struct Ways {
     work: Work,
     workers: WorkerPool,
     timers: TimerSender,
     log: LogSender,
-) -> reactor::Ports {
-    let (submitter, callers, logs, tail) =
-        (workers.clone(), timers.clone(), log.clone(), log.clone());
-    reactor::Ports {
-        submit: Box::new(move |job| submitter.submit(job)),
-        log: Box::new(move |line| log.try_send(line.file, line.text)),
-        tail: Box::new(move |query| tail.try_tail(query)),
-        reopen_logs: Box::new(move || logs.reopen()),
-        ask_timers: Box::new(move |call| callers.try_call(call)),
-        tell_plugins: Box::new(|_| {}),
-        tell_settings: Box::new(move |settings| {
-            workers.set_workers_max(settings.workers);
-            work.set_callback_settings(&settings);
-            timers.try_settings(settings)
-        }),
+    plugins: Arc<PluginHost>,
+    plugin_sender: PluginSender,
+}
+
+impl Ways {
+    fn into_ports(self) -> reactor::Ports {
+        let (submitter, callers) = (self.workers.clone(), self.timers.clone());
+        let (logs, tail) = (self.log.clone(), self.log.clone());
+        let Ways {
+            work,
+            workers,
+            timers,
+            log,
+            plugins,
+            plugin_sender,
+        } = self;
+        reactor::Ports {
+            submit: Box::new(move |job| submitter.submit(job)),
+            log: Box::new(move |line| log.try_send(line.file, line.text)),
+            tail: Box::new(move |query| tail.try_tail(query)),
+            reopen_logs: Box::new(move || logs.reopen()),
+            ask_timers: Box::new(move |call| callers.try_call(call)),
+            tell_plugins: Box::new(move |message| plugins.tell(message)),
+            tell_settings: Box::new(move |settings| {
+                workers.set_workers_max(settings.workers);
+                work.set_callback_settings(&settings);
+                plugin_sender.send(PluginMsg::Settings(settings.clone()));
+                timers.try_settings(settings)
+            }),
+        }
     }
 }
 

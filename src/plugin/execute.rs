@@ -1,0 +1,299 @@
+//! What coroutines may wait for: each operation is begun here and resumes its coroutine with what came of it. What the
+//! functions of plugins make of that is in [`super::lib`].
+
+use std::rc::Rc;
+
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, MultiValue, Value};
+
+use crate::call::answer::Answer;
+use crate::call::callback;
+use crate::limits::PLUGIN_SLEEP_MS_MAX;
+use crate::message::plugin::{
+    PluginCall, SocketAction, TaskDone, TaskId, TaskJob, TaskOutcome, TaskWork,
+};
+use crate::message::{Job, ReactorMsg};
+use crate::plugin::http::HttpOutcome;
+use crate::plugin::scheduler::{Purpose, Resume, Scheduler, Task, Waits};
+use crate::plugin::socket_ops::{SOCKET_OPS, SocketOp};
+use crate::plugin::tasks::TaskKey;
+use crate::plugin::values::{from_json, to_json};
+
+/// How an operation began.
+pub(super) enum Begun {
+    /// It is done already.
+    Now(Resume),
+    /// Its coroutine waits under this name, at most until then.
+    Waits {
+        id: TaskId,
+        until_ms: Option<u64>,
+        waits: Waits,
+    },
+}
+
+impl Scheduler {
+    /// Begins what a coroutine asked for.
+    pub(super) fn begin(
+        &mut self,
+        key: TaskKey,
+        mut task: Task,
+        op: &'static str,
+        arguments: MultiValue,
+    ) {
+        match self.begin_op(key, &mut task, op, arguments) {
+            Ok(Begun::Now(resume)) => self.tasks.again(key, task, resume),
+            Ok(Begun::Waits {
+                id,
+                until_ms,
+                waits,
+            }) => {
+                task.waits = waits;
+                self.tasks.wait(key, task, id, until_ms);
+            }
+            Err(text) => self.tasks.again(key, task, Err(text)),
+        }
+    }
+}
+
+/// The operations of [`super::lib`]'s functions.
+pub(super) const OPS: [&str; 9] = [
+    "sleep",
+    "spawn",
+    "timer",
+    "clearTimer",
+    "http",
+    "call",
+    "wsPush",
+    "wsDisconnect",
+    "log",
+];
+
+impl Scheduler {
+    fn begin_op(
+        &mut self,
+        key: TaskKey,
+        task: &mut Task,
+        op: &'static str,
+        arguments: MultiValue,
+    ) -> Result<Begun, String> {
+        let is_loading = matches!(task.purpose, Purpose::Load(_));
+        let program = Rc::clone(&task.program);
+        let lua = program.sandbox().lua();
+        if let Some((_, op)) = SOCKET_OPS.iter().find(|(name, _)| *name == op) {
+            if is_loading && !matches!(op, SocketOp::ListenTcp | SocketOp::ListenUdp) {
+                return Err(WHILE_LOADING.to_owned());
+            }
+            return self.begin_socket(key, task, *op, arguments);
+        }
+        if is_loading && !matches!(op, "timer" | "clearTimer" | "spawn") {
+            return Err(WHILE_LOADING.to_owned());
+        }
+        match op {
+            "sleep" => {
+                let ms: f64 = take(arguments, lua)?;
+                let ms = ms.clamp(0.0, PLUGIN_SLEEP_MS_MAX as f64).ceil() as u64;
+                Ok(Begun::Waits {
+                    id: self.tasks.name_wait(key),
+                    until_ms: Some(self.now.mono_ms + ms),
+                    waits: Waits::Plainly,
+                })
+            }
+            "spawn" => {
+                let function: Function = take(arguments, lua)?;
+                self.set_timer(&program, 0, function, false)?;
+                Ok(Begun::Now(values(lua, ())))
+            }
+            "timer" => {
+                let (ms, function, is_interval): (f64, Function, bool) = take(arguments, lua)?;
+                let ms = ms.clamp(0.0, PLUGIN_SLEEP_MS_MAX as f64) as u64;
+                let id = self.set_timer(&program, ms, function, is_interval)?;
+                Ok(Begun::Now(values(lua, id)))
+            }
+            "clearTimer" => {
+                let is_there = self.timers.remove(take(arguments, lua)?);
+                Ok(Begun::Now(values(lua, is_there)))
+            }
+            "call" => {
+                let (action, get, post): (String, Value, Value) = take(arguments, lua)?;
+                let id = self.tasks.name_wait(key);
+                let call = Box::new(PluginCall {
+                    task: id,
+                    on_behalf: task.on_behalf,
+                    action: action.into(),
+                    get: to_json(lua, &get)?,
+                    post: to_json(lua, &post)?,
+                });
+                (self.ports.tell_reactor)(ReactorMsg::PluginCall(call));
+                Ok(plain_wait(id))
+            }
+            "http" => self.begin_http(key, to_json(lua, &take(arguments, lua)?)?),
+            "wsPush" => {
+                let (fd, text): (u64, String) = take(arguments, lua)?;
+                let id = self.tasks.name_wait(key);
+                let action = Box::new(SocketAction::Push {
+                    task: id,
+                    fd,
+                    text: text.into(),
+                    on_behalf: task.on_behalf,
+                });
+                (self.ports.tell_reactor)(ReactorMsg::SocketAction(action));
+                Ok(plain_wait(id))
+            }
+            "wsDisconnect" => {
+                let (fd, code, reason): (u64, u16, String) = take(arguments, lua)?;
+                let reason = reason.into();
+                let action = Box::new(SocketAction::Disconnect { fd, code, reason });
+                (self.ports.tell_reactor)(ReactorMsg::SocketAction(action));
+                Ok(Begun::Now(values(lua, ())))
+            }
+            _ => Err(format!("no such operation: {op}")),
+        }
+    }
+
+    /// Calls of URLs: objects with the fields of `setTimeout`'s request and `timeout` in s.
+    fn begin_http(&mut self, key: TaskKey, requests: serde_json::Value) -> Result<Begun, String> {
+        let serde_json::Value::Array(requests) = requests else {
+            return Err("httpCall: expected a list of calls".to_owned());
+        };
+        let mut calls = Vec::with_capacity(requests.len());
+        for request in requests {
+            let fields = request.as_object().cloned().unwrap_or_default();
+            let timeout_ms = match fields.get("timeout").and_then(serde_json::Value::as_f64) {
+                Some(seconds) => (seconds * 1_000.0).ceil() as u64,
+                None => self.settings.http_call_timeout_ms,
+            };
+            let request = callback::build(&fields).map_err(|error| error.detail.into_owned())?;
+            calls.push((self.tasks.name_wait(key), request, timeout_ms));
+        }
+        let id = self.tasks.name_wait(key);
+        match self.http.queue(id, calls) {
+            Some(outcomes) => {
+                // Nothing is out: all found the queue full.
+                Err(outcomes
+                    .into_iter()
+                    .find_map(Result::err)
+                    .map_or_else(|| "httpCall: expected a URL".to_owned(), String::from))
+            }
+            None => Ok(Begun::Waits {
+                id,
+                until_ms: None,
+                waits: Waits::Http(id),
+            }),
+        }
+    }
+
+    /// Hands a job to a worker; its coroutine waits for it.
+    pub(super) fn submit_task(&mut self, key: TaskKey, work: TaskWork) -> Result<Begun, String> {
+        let id = self.tasks.name_wait(key);
+        let job = Job::Task(Box::new(TaskJob { task: id, work }));
+        match (self.ports.submit)(job) {
+            Ok(()) => Ok(plain_wait(id)),
+            Err(_) => Err(TOO_BUSY.to_owned()),
+        }
+    }
+
+    /// Hands calls of URLs to workers while there are slots.
+    pub(super) fn submit_http(&mut self) {
+        while let Some(job) = self.http.poll_job(self.settings.workers) {
+            let id = job.task;
+            if (self.ports.submit)(Job::Task(Box::new(job))).is_err() {
+                self.http_is_over(id, Err(TOO_BUSY.into()), false);
+            }
+        }
+    }
+
+    fn http_is_over(&mut self, id: TaskId, outcome: HttpOutcome, timed_out: bool) {
+        if let Ok(Some((task, outcomes))) = self.http.end(id, outcome, timed_out) {
+            self.wake_with(task, |lua| http_values(lua, outcomes));
+        }
+    }
+
+    /// The server answered a coroutine's call.
+    pub(super) fn handle_call_done(&mut self, id: TaskId, answer: Answer) {
+        self.wake_with(id, |lua| match answer {
+            Ok(data) => {
+                let value =
+                    from_json(lua, &data.into_value()).map_err(|error| error.to_string())?;
+                values(lua, value)
+            }
+            Err(error) => Err(error.detail.into_owned()),
+        });
+    }
+
+    /// A worker is done with a coroutine's job.
+    pub(super) fn handle_task_done(&mut self, done: TaskDone) {
+        let id = done.task;
+        match done.outcome {
+            TaskOutcome::Http {
+                answer, timed_out, ..
+            } => self.http_is_over(id, answer, timed_out),
+            TaskOutcome::Resolved(Ok(address)) => {
+                self.wake_with(id, |lua| values(lua, address.to_string()));
+            }
+            TaskOutcome::Resolved(Err(why)) => {
+                self.wake_with(id, |lua| values(lua, (mlua::Nil, &*why)));
+            }
+            TaskOutcome::Database(_) | TaskOutcome::Session(_) => {}
+            TaskOutcome::Failed => {
+                let text = "a worker failed: see the server's log";
+                self.http_is_over(id, Err(text.into()), false);
+                self.wake_with(id, |_| Err(text.to_owned()));
+            }
+        }
+    }
+
+    /// Resumes who waits under a name with what `make` makes in its state.
+    fn wake_with(&mut self, id: TaskId, make: impl FnOnce(&Lua) -> Resume) {
+        let Some(key) = self.tasks.waiting(id) else {
+            return;
+        };
+        if let Some(task) = self.tasks.get(key) {
+            task.waits = Waits::Plainly;
+            let resume = make(task.program.sandbox().lua());
+            self.tasks.wake(id, resume);
+        }
+    }
+}
+
+const TOO_BUSY: &str = "too busy: try again later";
+const WHILE_LOADING: &str =
+    "nothing can be waited for while plugins load: use setTimeoutLocal(0, function() … end)";
+
+fn plain_wait(id: TaskId) -> Begun {
+    Begun::Waits {
+        id,
+        until_ms: None,
+        waits: Waits::Plainly,
+    }
+}
+
+/// A list of `{status, body}` or `{error}`.
+fn http_values(lua: &Lua, outcomes: Vec<HttpOutcome>) -> Resume {
+    let make = || {
+        let list = lua.create_table_with_capacity(outcomes.len(), 0)?;
+        for (at, outcome) in outcomes.iter().enumerate() {
+            let entry = lua.create_table()?;
+            match outcome {
+                Ok((status, body)) => {
+                    entry.raw_set("status", *status)?;
+                    entry.raw_set("body", lua.create_string(body)?)?;
+                }
+                Err(why) => entry.raw_set("error", &**why)?,
+            }
+            list.raw_set(at + 1, entry)?;
+        }
+        list.into_lua_multi(lua)
+    };
+    make().map_err(|error| error.to_string())
+}
+
+/// Values for Lua, or the error that there is no memory for them.
+pub(super) fn values(lua: &Lua, values: impl IntoLuaMulti) -> Resume {
+    values
+        .into_lua_multi(lua)
+        .map_err(|error| error.to_string())
+}
+
+/// The arguments of an operation, as our own Lua gives them.
+pub(super) fn take<T: FromLuaMulti>(arguments: MultiValue, lua: &Lua) -> Result<T, String> {
+    T::from_lua_multi(arguments, lua).map_err(|error| error.to_string())
+}

@@ -1,0 +1,144 @@
+//! Lua values to JSON and back. A table with keys 1..n is a list, any other an object; which of them an empty one is,
+//! its metatable tells (`jsonDecode` and `jsonObject` set it), else it is a list, as PHP has it.
+
+use mlua::{Lua, LuaString, Table, Value as LuaValue};
+use serde_json::{Map, Number, Value};
+
+use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX};
+
+/// Names in the registry of the metatables that mark objects and lists.
+const OBJECT: &str = "jdserver.object";
+const LIST: &str = "jdserver.list";
+
+/// Makes the marks. Once for each state.
+pub fn install(lua: &Lua) -> mlua::Result<()> {
+    for (name, shown) in [(OBJECT, "object"), (LIST, "list")] {
+        let mark = lua.create_table()?;
+        mark.raw_set("__name", shown)?;
+        // Nobody may change what all share.
+        mark.raw_set("__metatable", shown)?;
+        lua.set_named_registry_value(name, mark)?;
+    }
+    Ok(())
+}
+
+/// Marks a table as an object, also while it is empty.
+pub fn mark_object(lua: &Lua, table: &Table) -> mlua::Result<()> {
+    table.set_metatable(Some(lua.named_registry_value(OBJECT)?))
+}
+
+/// A JSON value of a Lua value. nil and `null` are null, NaN and infinity too, invalid UTF-8 becomes U+FFFD. Errors:
+/// what has no JSON (functions, coroutines, userdata), a cycle or too deep a table, too many values.
+pub fn to_json(lua: &Lua, value: &LuaValue) -> Result<Value, String> {
+    let object: Option<Table> = lua.named_registry_value(OBJECT).ok();
+    let mut writer = Writer { object, values: 0 };
+    writer.value(value, 0)
+}
+
+struct Writer {
+    object: Option<Table>,
+    values: usize,
+}
+
+impl Writer {
+    fn value(&mut self, value: &LuaValue, depth: usize) -> Result<Value, String> {
+        self.values += 1;
+        if self.values > JSON_VALUES_MAX {
+            return Err(format!("JSON: more than {JSON_VALUES_MAX} values"));
+        }
+        Ok(match value {
+            LuaValue::Boolean(yes) => Value::Bool(*yes),
+            LuaValue::Integer(number) => Value::from(*number),
+            LuaValue::Number(number) => {
+                Number::from_f64(*number).map_or(Value::Null, Value::Number)
+            }
+            LuaValue::String(text) => Value::String(text.to_string_lossy()),
+            LuaValue::Table(table) if depth < JSON_DEPTH_MAX => self.table(table, depth + 1)?,
+            LuaValue::Table(_) => {
+                return Err(format!(
+                    "JSON: tables nested more than {JSON_DEPTH_MAX} deep, or in themselves"
+                ));
+            }
+            value if value.is_nil() || value.is_null() => Value::Null,
+            other => return Err(format!("JSON: a {} has none", other.type_name())),
+        })
+    }
+
+    fn table(&mut self, table: &Table, depth: usize) -> Result<Value, String> {
+        let is_marked = self.object.is_some() && table.metatable() == self.object;
+        let length = table.raw_len();
+        if !is_marked && (length > 0 || table.is_empty()) && is_list(table, length)? {
+            let mut items = Vec::with_capacity(length.min(JSON_VALUES_MAX));
+            for at in 1..=length {
+                let item: LuaValue = table.raw_get(at).map_err(|error| error.to_string())?;
+                items.push(self.value(&item, depth)?);
+            }
+            return Ok(Value::Array(items));
+        }
+        let mut members = Map::new();
+        for pair in table.pairs::<LuaValue, LuaValue>() {
+            let (name, value) = pair.map_err(|error| error.to_string())?;
+            let name = match &name {
+                LuaValue::String(name) => name.to_string_lossy(),
+                LuaValue::Integer(name) => name.to_string(),
+                LuaValue::Number(name) => name.to_string(),
+                LuaValue::Boolean(name) => name.to_string(),
+                other => {
+                    let kind = other.type_name();
+                    return Err(format!("JSON: a {kind} cannot be a member's name"));
+                }
+            };
+            members.insert(name, self.value(&value, depth)?);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// Whether the keys are 1 to `length` and no others.
+fn is_list(table: &Table, length: usize) -> Result<bool, String> {
+    let mut count = 0;
+    for pair in table.pairs::<LuaValue, LuaValue>() {
+        let (key, _) = pair.map_err(|error| error.to_string())?;
+        if !matches!(key, LuaValue::Integer(at) if at >= 1 && at as usize <= length) {
+            return Ok(false);
+        }
+        count += 1;
+    }
+    Ok(count == length)
+}
+
+/// A Lua value of a JSON value. A null is `null` in lists and no member in objects; an integer beyond 64 bits is a
+/// float.
+pub fn from_json(lua: &Lua, value: &Value) -> mlua::Result<LuaValue> {
+    Ok(match value {
+        Value::Null => LuaValue::NULL,
+        Value::Bool(yes) => LuaValue::Boolean(*yes),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(number), _) => LuaValue::Integer(number),
+            (None, Some(number)) => LuaValue::Number(number),
+            (None, None) => LuaValue::NULL,
+        },
+        Value::String(text) => LuaValue::String(lua.create_string(text)?),
+        Value::Array(items) => {
+            let list = lua.create_table_with_capacity(items.len(), 0)?;
+            for (at, item) in items.iter().enumerate() {
+                list.raw_set(at + 1, from_json(lua, item)?)?;
+            }
+            list.set_metatable(Some(lua.named_registry_value(LIST)?))?;
+            LuaValue::Table(list)
+        }
+        Value::Object(members) => {
+            let object = lua.create_table_with_capacity(0, members.len())?;
+            for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+                object.raw_set(lua.create_string(name)?, from_json(lua, value)?)?;
+            }
+            mark_object(lua, &object)?;
+            LuaValue::Table(object)
+        }
+    })
+}
+
+/// Text as Lua holds it.
+pub fn text(lua: &Lua, text: &str) -> mlua::Result<LuaString> {
+    lua.create_string(text)
+}
