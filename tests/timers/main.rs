@@ -2,7 +2,8 @@
 //! field means in detail is tested with virtual time in `state::timers`.
 //!
 //! [`calls`] one-shots, intervals, crontab lines and the calls that change them; [`options`] what each timer may
-//! ask for besides; [`restart`] what is found again; [`damage`] broken files and full disks.
+//! ask for besides; [`restart`] what is found again; [`damage`] broken files, [`full_disk`] disks without room;
+//! [`reloaded`] settings that change meanwhile; [`vectors`] crontab lines through `Timer.preview`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -11,8 +12,11 @@ mod sink;
 
 mod calls;
 mod damage;
+mod full_disk;
 mod options;
+mod reloaded;
 mod restart;
+mod vectors;
 
 use std::time::Duration;
 
