@@ -244,6 +244,8 @@ pub const POLL_INPUT_BYTES_MAX: usize = 4 << 10;
 pub const RESERVED_FILES: u64 = 128;
 /// At the end: how long the log's last lines and the workers' last jobs may take.
 pub const LOG_STOP_MS: u64 = 2_000;
+/// At start: how long another daemon that still has the data folder may take to end.
+pub const DATA_LOCK_WAIT_MS: u64 = 5_000;
 /// Timers pending at once, one-shots and periodic ones: 3 GB at 150 bytes each. Beyond: error 4.
 pub const TIMERS_PENDING_MAX: u32 = 20_000_000;
 /// How far ahead a crontab line looks for its next time: nine years, which hold a 29 February even around 2100.

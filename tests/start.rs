@@ -126,6 +126,39 @@ fn a_port_in_use_is_said() {
 }
 
 #[test]
+fn a_data_folder_has_one_daemon() {
+    let server = Server::start();
+    let folder = server.folder().to_str().expect("UTF-8").to_owned();
+    let output = run(&["-p", "0", "-d", &folder]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{said}");
+    for words in [
+        &format!("jdserver: data_dir: {folder} is in use by another jdserver"),
+        "-d OTHER",
+        "waiting up to 5 s",
+    ] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    // Settings may be checked meanwhile.
+    assert!(run(&["-t", "-d", &folder]).status.success());
+    assert_eq!(get(&server, "/getUsers?app=a"), "[0,[]]\n");
+    // Killed, it has left the folder as well.
+    let server = server.stopped("KILL").start();
+    assert_eq!(get(&server, "/getUsers?app=a"), "[0,[]]\n");
+}
+
+#[test]
+fn a_daemon_that_is_ending_is_waited_for() {
+    let server = Server::start();
+    let twin = server.twin();
+    // Whichever of the two comes first: the new one is there, the old one gone.
+    let starts = std::thread::spawn(move || twin.start());
+    let _setup = server.stopped("TERM");
+    let next = starts.join().expect("it started");
+    assert_eq!(get(&next, "/getUsers?app=a"), "[0,[]]\n");
+}
+
+#[test]
 fn all_interfaces_without_a_token_are_warned_of() {
     let server = Server::setup().argument("-a").start();
     server.line(|line| line.contains("token"));

@@ -8,6 +8,7 @@ mod plugins;
 mod plugins;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,8 +20,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use self::plugins::{PluginHost, PluginSender, Surroundings};
 use crate::clock::Clock;
 use crate::config::Startup;
-use crate::disk::{self, Disk, LogSender, TimerStore};
-use crate::limits::{LOG_STOP_MS, RESERVED_FILES};
+use crate::disk::{self, Disk, FolderLock, LogSender, TimerStore};
+use crate::limits::{DATA_LOCK_WAIT_MS, LOG_STOP_MS, RESERVED_FILES};
 use crate::mailbox::Mailbox;
 use crate::message::plugin::PluginMsg;
 use crate::message::{JobDone, LogFile, ReactorMsg, TimerMsg};
@@ -44,6 +45,8 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         .map(Listener::bind)
         .collect::<Result<Vec<_>, _>>()?;
     let places: Vec<String> = listeners.iter().map(Listener::place).collect();
+    // Held to the end, so that nobody else writes what is still to be saved.
+    let (_lock, lock_warning) = lock_data_dir(&startup.data_dir)?;
     let (stored, warnings, store) = disk::timers::load(&startup.data_dir)?;
     let (timers, inbox) = timer::channel();
     let disk = spawn_disk(&startup, &zone, store, timers.clone())?;
@@ -52,7 +55,12 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         zone: zone.clone(),
         sender: disk.sender.clone(),
     };
-    for warning in startup.warnings.iter().chain(&warnings) {
+    for warning in startup
+        .warnings
+        .iter()
+        .chain(&lock_warning)
+        .chain(&warnings)
+    {
         log.write(&format!("warning: {warning}"));
     }
     let mut threads = None;
@@ -156,6 +164,18 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         (None, Ok(())) => Ok(ExitCode::SUCCESS),
         (None, Err(_)) => Ok(ExitCode::FAILURE),
     }
+}
+
+/// No two daemons in one data folder. One that is just ending, its port free already, is waited for.
+fn lock_data_dir(folder: &Path) -> Result<(FolderLock, Option<String>), String> {
+    let patience = Duration::from_millis(DATA_LOCK_WAIT_MS);
+    disk::lock(folder, patience, || {
+        let (folder, seconds) = (folder.display(), patience.as_secs());
+        let _ = writeln!(
+            io::stderr(),
+            "jdserver: another jdserver uses {folder}: waiting up to {seconds} s for its end"
+        );
+    })
 }
 
 /// The threads that serve the reactor, but for the disk thread, which ends last.

@@ -12,6 +12,7 @@
 //! | [`store`] | the same while the daemon runs: commits, merges |
 //! | [`keeper`] | the conversation with the timer thread, and when a merge is due |
 //! | [`image`] | what is stored, in memory |
+//! | [`mod@lock`] | one daemon per data folder |
 //! | [`files`] | the file operations beneath, to be replaced in tests |
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod image;
 mod keeper;
 #[cfg(test)]
 mod keeper_tests;
+mod lock;
 pub mod log_files;
 pub mod sender;
 pub mod sink;
@@ -31,6 +33,7 @@ mod tail;
 pub mod thread;
 pub mod timers;
 
+pub use lock::{FolderLock, lock};
 pub use sender::{LogSender, TimerSender};
 pub use thread::{Disk, Timers, spawn};
 pub use timers::TimerStore;

@@ -100,6 +100,16 @@ impl Server {
         }
     }
 
+    /// How to start another one in the same folder.
+    pub fn twin(&self) -> Setup {
+        Setup {
+            arguments: Vec::new(),
+            settings: None,
+            folder: Arc::clone(&self.folder),
+            port: 0,
+        }
+    }
+
     /// The most memory it ever held, bytes (`VmHWM`).
     #[track_caller]
     pub fn memory_peak(&self) -> usize {
