@@ -136,6 +136,24 @@ fn a_code_says_whether_it_comes_back() {
 }
 
 #[test]
+fn a_line_that_is_dead_is_left() {
+    let server = Server::start();
+    let options = json!({"user": "u", "keepAliveInterval": 0.3, "retryInterval": 0.1});
+    let Some(client) = client(&server, options, &[]) else {
+        return;
+    };
+    client.line(|line| line == "state open");
+    // Its connection stays, but nobody answers.
+    server.signal("STOP");
+    client.line(|line| line == "state waiting");
+    server.signal("CONT");
+    wait_for("the client to be back", || {
+        (count(&client, "state open") == 2).then_some(())
+    });
+    wait_users(&server, "js", r#"["u"]"#);
+}
+
+#[test]
 fn it_polls_where_there_is_no_websocket() {
     let server = Server::start();
     let Some(mut client) = client(

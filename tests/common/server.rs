@@ -69,7 +69,7 @@ impl Server {
         &self.folder.0
     }
 
-    /// Sends `TERM`, `KILL` or `HUP`.
+    /// Sends `TERM`, `KILL`, `HUP`, or `STOP` and `CONT`.
     pub fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
         let status = Command::new("sh")
