@@ -227,21 +227,83 @@ mod tests {
         assert_eq!(settings.full_queue, FullQueue::Close);
     }
 
-    #[test]
-    fn the_readmes_show_every_row_in_order() {
-        for readme in [
-            include_str!("../../README.md"),
-            include_str!("../../static/README.zh.md"),
-        ] {
-            let (_, table) = readme.split_once("<!-- settings -->").expect("a table");
-            let (table, _) = table.split_once("<!-- /settings -->").expect("its end");
-            let names: Vec<_> = table
-                .lines()
-                .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-                .collect();
-            let wanted: Vec<_> = TABLE.iter().map(|setting| setting.name).collect();
-            assert_eq!(names, wanted);
+    /// `<tr id="NAME"><td><code>NAME</code></td><td>DEFAULT</td><td>RANGE</td><td>WHEN</td><td>…</td></tr>`, without markup.
+    fn manual_rows(page: &str) -> Vec<[String; 5]> {
+        let rows = page.lines().filter(|line| line.starts_with("<tr id="));
+        let cells = |row: &str| {
+            let mut cells = row.split("<td>").skip(1).map(|cell| {
+                let text = cell.replace("<code>", "").replace("</code>", "");
+                text.split("</td>").next().unwrap_or_default().to_owned()
+            });
+            [(); 5].map(|()| cells.next().unwrap_or_default())
+        };
+        rows.map(cells).collect()
+    }
+
+    /// A rule as the manual shows it. `words`: bytes, seconds, a path, a list, a secret, none.
+    fn range(rule: &Rule, words: [&str; 6]) -> String {
+        let [bytes, seconds, path, list, secret, _] = words;
+        let text = rule.to_string();
+        let ends = |text: &str| text.replace(" to ", "–");
+        match rule {
+            Rule::Bytes { .. } => ends(&text.replace("a number of bytes, ", "")) + " " + bytes,
+            Rule::Seconds { .. } => ends(&text.replace("seconds, ", "")) + " " + seconds,
+            Rule::Whole { .. } => ends(&text.replace("a whole number, ", "")),
+            Rule::Port => ends(&text.replace("a port, ", "")),
+            Rule::Bool | Rule::Words(_) => text.replace(" or ", ", "),
+            Rule::Path | Rule::BasePath => path.to_owned(),
+            Rule::Secret => secret.to_owned(),
+            rule if rule.is_list() => list.to_owned(),
+            _ => text,
         }
+    }
+
+    #[track_caller]
+    fn check_manual(page: &str, words: [&str; 6], times: [&str; 3]) {
+        let rows = manual_rows(page);
+        let names: Vec<_> = rows.iter().map(|row| row[0].as_str()).collect();
+        let wanted: Vec<_> = TABLE.iter().map(|setting| setting.name).collect();
+        assert_eq!(
+            names, wanted,
+            "rows of static/manual/*/settings.html, in the table's order"
+        );
+        for (setting, [name, default, shown, when, what]) in TABLE.iter().zip(&rows) {
+            let mut settings = Settings::default();
+            let default = if default == words[5] { "" } else { default };
+            assert!(
+                (setting.write)(&mut settings, &setting.rule, default)
+                    && settings == Settings::default(),
+                "{name}: its default is not {default}"
+            );
+            assert_eq!(
+                shown.replace(',', ""),
+                range(&setting.rule, words).replace(',', ""),
+                "{name}"
+            );
+            assert_eq!(when, times[setting.when as usize], "{name}");
+            assert!(!what.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_manual_tells_every_setting() {
+        check_manual(
+            include_str!("../../static/manual/en/settings.html"),
+            [
+                "bytes",
+                "s",
+                "a path",
+                "a list",
+                "a text without blanks",
+                "none",
+            ],
+            ["restart", "reload", "at once"],
+        );
+        check_manual(
+            include_str!("../../static/manual/zh/settings.html"),
+            ["字节", "秒", "路径", "列表", "不含空白的文本", "无"],
+            ["重启", "reload", "立即"],
+        );
     }
 
     #[test]
