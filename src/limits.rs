@@ -111,6 +111,10 @@ pub const JOBS_MAX: usize = 1_024;
 pub const WORKER_IDLE_MS: u64 = 10_000;
 /// Memory of all plugins together (issue 4).
 pub const PLUGIN_MEMORY_BYTES_MAX: usize = 64 << 20;
+/// How long a coroutine computes before others may.
+pub const PLUGIN_SLICE_MS: u64 = 1;
+/// A line that a plugin logs; the rest is cut.
+pub const PLUGIN_LOG_BYTES_MAX: usize = 4 << 10;
 /// Coroutines of plugins at once. Beyond: an error.
 pub const PLUGIN_COROUTINES_MAX: usize = 20_000;
 /// How long coroutines run before messages are taken again.
@@ -123,6 +127,8 @@ pub const PLUGIN_INTERVAL_MS_MIN: u64 = 10;
 pub const PLUGIN_SLEEP_MS_MAX: u64 = 366 * 86_400_000;
 /// Calls of URLs by plugins that wait for a slot. Beyond: an error.
 pub const PLUGIN_HTTP_QUEUE_MAX: usize = 20_000;
+/// Values bound to one statement of a plugin: what SQLite takes. Beyond: an error.
+pub const SQL_VALUES_MAX: usize = 32_766;
 /// Messages the plugin thread takes before its coroutines run.
 pub const PLUGIN_MESSAGES_PER_TURN: usize = 256;
 /// Sockets of plugins, all together. Beyond: an error, and what comes to a listener is closed.

@@ -1,22 +1,27 @@
 //! What coroutines may wait for: each operation is begun here and resumes its coroutine with what came of it. What the
-//! functions of plugins make of that is in [`super::lib`].
+//! functions of plugins make of that is in `api/*.lua`.
 
 use std::rc::Rc;
 
-use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, MultiValue, Value};
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
-use crate::call::answer::Answer;
+use crate::call::answer::{Answer, Data};
 use crate::call::callback;
-use crate::limits::PLUGIN_SLEEP_MS_MAX;
+use crate::call::error::CallError;
+use crate::ids::ConnId;
+use crate::limits::{PLUGIN_SLEEP_MS_MAX, SQL_VALUES_MAX};
+use crate::message::database::{
+    DatabaseAnswer, DatabaseDone, DatabaseJob, DatabaseOp, SessionJob, SqlValue,
+};
 use crate::message::plugin::{
     PluginCall, SocketAction, TaskDone, TaskId, TaskJob, TaskOutcome, TaskWork,
 };
-use crate::message::{Job, ReactorMsg};
+use crate::message::{Job, LogFile, ReactorMsg};
 use crate::plugin::http::HttpOutcome;
-use crate::plugin::scheduler::{Purpose, Resume, Scheduler, Task, Waits};
+use crate::plugin::scheduler::{Purpose, Resume, Scheduler, Task, Transaction, Waits};
 use crate::plugin::socket_ops::{SOCKET_OPS, SocketOp};
 use crate::plugin::tasks::TaskKey;
-use crate::plugin::values::{from_json, to_json};
+use crate::plugin::values::{from_json, mark_object, to_json};
 
 /// How an operation began.
 pub(super) enum Begun {
@@ -39,6 +44,9 @@ impl Scheduler {
         op: &'static str,
         arguments: MultiValue,
     ) {
+        if matches!(task.purpose, Purpose::Free | Purpose::Socket(_)) {
+            task.coroutine.renew();
+        }
         match self.begin_op(key, &mut task, op, arguments) {
             Ok(Begun::Now(resume)) => self.tasks.again(key, task, resume),
             Ok(Begun::Waits {
@@ -54,17 +62,20 @@ impl Scheduler {
     }
 }
 
-/// The operations of [`super::lib`]'s functions.
-pub(super) const OPS: [&str; 9] = [
+/// The operations of the functions in `api/`.
+pub(super) const OPS: [&str; 12] = [
     "sleep",
-    "spawn",
     "timer",
     "clearTimer",
     "http",
     "call",
     "wsPush",
     "wsDisconnect",
+    "getConf",
     "log",
+    "database",
+    "endTransaction",
+    "session",
 ];
 
 impl Scheduler {
@@ -84,7 +95,7 @@ impl Scheduler {
             }
             return self.begin_socket(key, task, *op, arguments);
         }
-        if is_loading && !matches!(op, "timer" | "clearTimer" | "spawn") {
+        if is_loading && !matches!(op, "timer" | "clearTimer" | "getConf" | "log") {
             return Err(WHILE_LOADING.to_owned());
         }
         match op {
@@ -96,11 +107,6 @@ impl Scheduler {
                     until_ms: Some(self.now.mono_ms + ms),
                     waits: Waits::Plainly,
                 })
-            }
-            "spawn" => {
-                let function: Function = take(arguments, lua)?;
-                self.set_timer(&program, 0, function, false)?;
-                Ok(Begun::Now(values(lua, ())))
             }
             "timer" => {
                 let (ms, function, is_interval): (f64, Function, bool) = take(arguments, lua)?;
@@ -144,6 +150,64 @@ impl Scheduler {
                 let action = Box::new(SocketAction::Disconnect { fd, code, reason });
                 (self.ports.tell_reactor)(ReactorMsg::SocketAction(action));
                 Ok(Begun::Now(values(lua, ())))
+            }
+            "getConf" => {
+                let name: String = take(arguments, lua)?;
+                Ok(Begun::Now(values(lua, self.settings.text_of(&name))))
+            }
+            "log" => {
+                let (file, text): (String, String) = take(arguments, lua)?;
+                let file = match file.as_str() {
+                    "server" => LogFile::Server,
+                    "slow" => LogFile::Slow,
+                    "debug" => LogFile::Debug,
+                    "trace" => LogFile::Trace,
+                    _ => {
+                        return Err(format!(
+                            "logit: expected trace, slow, debug or server, not {file}"
+                        ));
+                    }
+                };
+                self.log_line(file, &text);
+                Ok(Begun::Now(values(lua, ())))
+            }
+            "database" => {
+                let (kind, sql, list): (String, String, Table) = take(arguments, lua)?;
+                let values = sql_values(&list)?;
+                let sql = sql.into();
+                let op = match kind.as_str() {
+                    "query" => DatabaseOp::Query { sql, values },
+                    _ => DatabaseOp::Exec { sql, values },
+                };
+                let transaction = task.transaction.as_mut().map(|transaction| {
+                    transaction.is_begun = true;
+                    transaction.id
+                });
+                self.submit_task(key, TaskWork::Database(DatabaseJob { transaction, op }))
+            }
+            "endTransaction" => match task.transaction.take() {
+                Some(Transaction {
+                    id,
+                    is_own: true,
+                    is_begun: true,
+                }) => {
+                    let commit = take(arguments, lua)?;
+                    self.submit_task(key, TaskWork::Database(end_of(id, commit)))
+                }
+                _ => Ok(Begun::Now(values(lua, true))),
+            },
+            "session" => {
+                let (kind, id, data): (String, Option<String>, Value) = take(arguments, lua)?;
+                let id = id.map(String::into);
+                let job = match (kind.as_str(), id) {
+                    ("store", Some(id)) => SessionJob::Store {
+                        id,
+                        data: to_json(lua, &data)?,
+                    },
+                    ("destroy", Some(id)) => SessionJob::Destroy { id },
+                    (_, id) => SessionJob::Load { id },
+                };
+                self.submit_task(key, TaskWork::Session(job))
             }
             _ => Err(format!("no such operation: {op}")),
         }
@@ -213,9 +277,12 @@ impl Scheduler {
             Ok(data) => {
                 let value =
                     from_json(lua, &data.into_value()).map_err(|error| error.to_string())?;
-                values(lua, value)
+                values(lua, (true, value))
             }
-            Err(error) => Err(error.detail.into_owned()),
+            Err(error) => {
+                let (message, detail) = (error.message.into_owned(), error.detail.into_owned());
+                values(lua, (false, error.code, message, detail))
+            }
         });
     }
 
@@ -232,12 +299,70 @@ impl Scheduler {
             TaskOutcome::Resolved(Err(why)) => {
                 self.wake_with(id, |lua| values(lua, (mlua::Nil, &*why)));
             }
-            TaskOutcome::Database(_) | TaskOutcome::Session(_) => {}
+            TaskOutcome::Database(outcome) => match self.ends.remove(&id) {
+                Some(ticket) => {
+                    let answer = outcome
+                        .map(|_| Data::Null)
+                        .map_err(|why| CallError::new(3, String::from(why)));
+                    self.event_done(ticket, answer, Vec::new());
+                }
+                None => self.wake_with(id, |lua| database_values(lua, outcome)),
+            },
+            TaskOutcome::Session(outcome) => self.wake_with(id, |lua| match outcome {
+                Ok((id, data)) => {
+                    let data = from_json(lua, &data).map_err(|error| error.to_string())?;
+                    values(lua, (true, &*id, data))
+                }
+                Err(why) => values(lua, (false, &*why)),
+            }),
             TaskOutcome::Failed => {
                 let text = "a worker failed: see the server's log";
+                if let Some(ticket) = self.ends.remove(&id) {
+                    return self.event_done(ticket, Err(CallError::new(3, text)), Vec::new());
+                }
                 self.http_is_over(id, Err(text.into()), false);
                 self.wake_with(id, |_| Err(text.to_owned()));
             }
+        }
+    }
+
+    /// The transaction of a new coroutine: of a call, its batch's or one of its own.
+    pub(super) fn transaction_for(&mut self, purpose: &Purpose) -> Option<Transaction> {
+        let Purpose::Call(_, _, batch) = purpose else {
+            return None;
+        };
+        self.transactions += 1;
+        Some(Transaction {
+            // A batch's numbers are the server's, from 1.
+            id: batch.unwrap_or(OWN_TRANSACTIONS | self.transactions),
+            is_own: batch.is_none(),
+            is_begun: false,
+        })
+    }
+
+    /// Undoes what a call that failed changed.
+    pub(super) fn roll_back(&mut self, transaction: Transaction) {
+        if transaction.is_own && transaction.is_begun {
+            let work = TaskWork::Database(end_of(transaction.id, false));
+            let task = TaskId(u64::MAX);
+            // Refused: the database's own limit on a transaction's time ends it.
+            let _ = (self.ports.submit)(Job::Task(Box::new(TaskJob { task, work })));
+        }
+    }
+
+    /// Ends the transaction of a batch.
+    pub(super) fn end_batch_transaction(
+        &mut self,
+        ticket: Option<ConnId>,
+        transaction: u64,
+        commit: bool,
+    ) {
+        self.transactions += 1;
+        let task = TaskId(OWN_TRANSACTIONS | self.transactions);
+        let work = TaskWork::Database(end_of(transaction, commit));
+        match (self.ports.submit)(Job::Task(Box::new(TaskJob { task, work }))) {
+            Ok(()) => drop(self.ends.insert(task, ticket)),
+            Err(_) => self.event_done(ticket, Err(CallError::new(3, TOO_BUSY)), Vec::new()),
         }
     }
 
@@ -252,6 +377,82 @@ impl Scheduler {
             self.tasks.wake(id, resume);
         }
     }
+}
+
+/// Set in the numbers of transactions that are not a batch's, and of their ends; never in a wait's name.
+const OWN_TRANSACTIONS: u64 = 1 << 63;
+
+fn end_of(transaction: u64, commit: bool) -> DatabaseJob {
+    DatabaseJob {
+        transaction: Some(transaction),
+        op: DatabaseOp::End { commit },
+    }
+}
+
+/// The values of a statement: `n` of them where the list says so, for nil may be one.
+fn sql_values(list: &Table) -> Result<Vec<SqlValue>, String> {
+    let count = match list.raw_get::<Option<usize>>("n") {
+        Ok(Some(n)) => n.min(SQL_VALUES_MAX),
+        _ => list.raw_len(),
+    };
+    if count > SQL_VALUES_MAX {
+        return Err(format!(
+            "more than {SQL_VALUES_MAX} values for one statement"
+        ));
+    }
+    (1..=count)
+        .map(|at| match list.raw_get::<Value>(at) {
+            Ok(Value::Boolean(yes)) => Ok(SqlValue::Integer(yes.into())),
+            Ok(Value::Integer(number)) => Ok(SqlValue::Integer(number)),
+            Ok(Value::Number(number)) => Ok(SqlValue::Real(number)),
+            Ok(Value::String(text)) => Ok(match text.to_str() {
+                Ok(text) => SqlValue::Text((*text).into()),
+                Err(_) => SqlValue::Blob((*text.as_bytes()).into()),
+            }),
+            Ok(value) if value.is_nil() || value.is_null() => Ok(SqlValue::Null),
+            Ok(other) => Err(format!(
+                "value {at} of a statement: expected text or a number, not a {}",
+                other.type_name()
+            )),
+            Err(error) => Err(error.to_string()),
+        })
+        .collect()
+}
+
+/// What a statement gave: true, rows as objects by column and the number of columns; or true, rows changed and the id made;
+/// or false and why.
+fn database_values(lua: &Lua, outcome: DatabaseDone) -> Resume {
+    let make = || match outcome {
+        Err(why) => (false, &*why).into_lua_multi(lua),
+        Ok(DatabaseAnswer::Ended) => true.into_lua_multi(lua),
+        Ok(DatabaseAnswer::Changed { rows, insert_id }) => {
+            (true, rows, insert_id).into_lua_multi(lua)
+        }
+        Ok(DatabaseAnswer::Rows { columns, rows }) => {
+            let names = columns
+                .iter()
+                .map(|name| lua.create_string(&**name))
+                .collect::<mlua::Result<Vec<_>>>()?;
+            let list = lua.create_table_with_capacity(rows.len(), 0)?;
+            for (at, row) in rows.into_iter().enumerate() {
+                let object = lua.create_table_with_capacity(0, names.len())?;
+                for (name, value) in names.iter().zip(row) {
+                    let value = match value {
+                        SqlValue::Null => Value::Nil,
+                        SqlValue::Integer(number) => Value::Integer(number),
+                        SqlValue::Real(number) => Value::Number(number),
+                        SqlValue::Text(text) => Value::String(lua.create_string(&*text)?),
+                        SqlValue::Blob(bytes) => Value::String(lua.create_string(&*bytes)?),
+                    };
+                    object.raw_set(name, value)?;
+                }
+                mark_object(lua, &object)?;
+                list.raw_set(at + 1, object)?;
+            }
+            (true, list, names.len()).into_lua_multi(lua)
+        }
+    };
+    make().map_err(|error| error.to_string())
 }
 
 const TOO_BUSY: &str = "too busy: try again later";

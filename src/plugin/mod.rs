@@ -18,6 +18,7 @@
 
 #[cfg(test)]
 mod attacks;
+mod bind;
 mod execute;
 pub mod http;
 mod local_timers;

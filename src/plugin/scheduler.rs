@@ -1,17 +1,19 @@
 //! Runs coroutines: begins one for each handler and call, resumes it with what it waited for, ends it at its
 //! deadline, and answers whoever waits for it. What a coroutine may wait for is in [`super::execute`].
 
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use crossbeam_channel::Sender;
+use jiff::tz::TimeZone;
 use mlua::{Function, MultiValue};
 
 use crate::call::answer::{Answer, Data};
 use crate::call::error::CallError;
 use crate::clock::Clock;
 use crate::ids::{ConnId, Now};
-use crate::limits::{PLUGIN_COROUTINES_MAX, PLUGIN_RUN_MS_PER_TURN};
+use crate::limits::{PLUGIN_COROUTINES_MAX, PLUGIN_LOG_BYTES_MAX, PLUGIN_RUN_MS_PER_TURN};
 use crate::message::plugin::{
     EventDone, EventKind, Headers, PluginEvent, PluginEventKind, PluginLoad, PluginMsg,
     PluginTable, PluginsLoaded, TaskId,
@@ -26,7 +28,7 @@ use crate::plugin::sockets::{SocketId, Sockets};
 use crate::plugin::task::{Step, Task as Coroutine};
 use crate::plugin::tasks::{Due, TaskKey, Tasks};
 use crate::plugin::thread::{FirstLoad, PluginSetup, Ports};
-use crate::proto::logtext::LogTime;
+use crate::proto::logtext::{LogTime, log_text};
 use crate::settings::Settings;
 
 /// What a coroutine is resumed with; text is raised as an error in it.
@@ -39,10 +41,20 @@ pub(super) struct Task {
     pub purpose: Purpose,
     /// Whose handler it is: answers of what it does go behind what it pushes.
     pub on_behalf: Option<ConnId>,
-    /// The database transaction that it began, ended with it.
-    pub transaction: Option<u64>,
+    /// The database transaction that its changes belong to.
+    pub transaction: Option<Transaction>,
     /// What it waits for.
     pub waits: Waits,
+}
+
+/// A call's database transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Transaction {
+    pub id: u64,
+    /// Ended with the call; else with the batch that it is part of.
+    pub is_own: bool,
+    /// Something was asked of the database in it.
+    pub is_begun: bool,
 }
 
 /// What a coroutine waits for, as far as that has to be given up with it.
@@ -62,8 +74,8 @@ pub(super) enum Waits {
 pub(super) enum Purpose {
     /// Loads one file after another.
     Load(Box<Loading>),
-    /// Answers a call, or writes an answer.
-    Call(Option<ConnId>, Box<Run>),
+    /// Answers a call, or writes an answer; the transaction of the batch that it is part of.
+    Call(Option<ConnId>, Box<Run>, Option<u64>),
     /// Handles an event, with those that come behind it.
     Handle(Box<Handling>),
     /// Serves a connection, which is closed at its end.
@@ -95,6 +107,12 @@ pub struct Scheduler {
     pub(super) settings: Settings,
     pub(super) now: Now,
     pub(super) log_time: LogTime,
+    zone: TimeZone,
+    /// What `print` printed since the last turn.
+    printed: Rc<RefCell<Vec<String>>>,
+    /// Who waits for the end of a batch's transaction, by the name of its job.
+    pub(super) ends: HashMap<TaskId, Option<ConnId>>,
+    pub(super) transactions: u64,
     /// What new events go to; `None` before the first load.
     pub(super) program: Option<Rc<Program>>,
     programs: u64,
@@ -115,7 +133,11 @@ impl Scheduler {
             ports: setup.ports,
             settings: setup.settings,
             now: setup.clock.now(),
-            log_time: LogTime::new(setup.zone),
+            log_time: LogTime::new(setup.zone.clone()),
+            zone: setup.zone,
+            printed: Rc::default(),
+            ends: HashMap::new(),
+            transactions: 0,
             program: None,
             programs: 0,
             tasks: Tasks::default(),
@@ -190,6 +212,9 @@ impl Scheduler {
             }
         }
         self.submit_http();
+        for text in self.printed.take() {
+            self.log_line(LogFile::Trace, &text);
+        }
     }
 
     fn resume(&mut self, key: TaskKey, mut task: Task, resume: Resume) {
@@ -201,9 +226,9 @@ impl Scheduler {
                 self.tasks.end(key);
                 self.finish(task, Ok(values));
             }
-            Step::Failed { error, traceback } => {
+            Step::Failed { error, .. } => {
                 self.tasks.end(key);
-                let error = program.error_of(&error, traceback);
+                let error = program.error_of(&error);
                 self.finish(task, Err(error));
             }
             Step::Killed(reason) => {
@@ -245,9 +270,9 @@ impl Scheduler {
         let task = Task {
             coroutine,
             program: Rc::clone(program),
+            transaction: self.transaction_for(&purpose),
             purpose,
             on_behalf,
-            transaction: None,
             waits: Waits::Plainly,
         };
         Ok(self.tasks.spawn(task, Ok(arguments), deadline_ms))
@@ -264,7 +289,10 @@ impl Scheduler {
             ..
         } = task;
         self.give_up(waits);
-        let _ = transaction;
+        if let Some(transaction) = transaction {
+            // It did not come to its end: it failed, or its time was over.
+            self.roll_back(transaction);
+        }
         match purpose {
             Purpose::Free | Purpose::Socket(_) => {
                 if let Err(error) = outcome {
@@ -274,7 +302,7 @@ impl Scheduler {
                     self.sockets.close(socket);
                 }
             }
-            Purpose::Call(ticket, run) => {
+            Purpose::Call(ticket, run, _) => {
                 let (answer, headers) = program.finish_run(*run, outcome);
                 self.event_done(ticket, answer, headers);
             }
@@ -298,22 +326,20 @@ impl Scheduler {
         let ticket = event.ticket;
         match event.kind {
             PluginEventKind::Call(call) => {
-                self.start_run(&program, ticket, |program| program.call(*call))
+                let transaction = call.transaction;
+                self.start_run(&program, ticket, transaction, |program| program.call(*call));
             }
             PluginEventKind::Shape {
                 name,
                 answer,
                 request,
-            } => self.start_run(&program, ticket, |program| {
-                program.shape(&name, answer, request)
+            } => self.start_run(&program, ticket, None, |program| {
+                program.shape(&name, &answer, request)
             }),
             PluginEventKind::EndTransaction {
                 transaction,
                 commit,
-            } => {
-                let _ = (transaction, commit);
-                self.event_done(ticket, Ok(Data::Null), Vec::new());
-            }
+            } => self.end_batch_transaction(ticket, transaction, commit),
             PluginEventKind::Push { app, user, msg } => {
                 let arguments = program.push_arguments(&user, &msg);
                 self.start_handlers(&program, ticket, None, EventKind::Push, &app, arguments);
@@ -344,10 +370,11 @@ impl Scheduler {
         &mut self,
         program: &Rc<Program>,
         ticket: Option<ConnId>,
+        transaction: Option<u64>,
         make: impl FnOnce(&Program) -> Result<(Function, MultiValue, Run), CallError>,
     ) {
         let begun = make(program).and_then(|(function, arguments, run)| {
-            let purpose = Purpose::Call(ticket, Box::new(run));
+            let purpose = Purpose::Call(ticket, Box::new(run), transaction);
             self.spawn(program, &function, arguments, purpose, ticket)
                 .map_err(|text| CallError::new(4, text))
         });
@@ -415,7 +442,7 @@ impl Scheduler {
         }
     }
 
-    fn event_done(&mut self, ticket: Option<ConnId>, answer: Answer, headers: Headers) {
+    pub(super) fn event_done(&mut self, ticket: Option<ConnId>, answer: Answer, headers: Headers) {
         let done = Box::new(EventDone {
             ticket,
             answer,
@@ -432,7 +459,9 @@ impl Scheduler {
         } = load;
         self.settings = *settings;
         self.programs += 1;
-        let program = Program::new(self.programs, &self.settings, &sources, |_| {});
+        let log = Rc::clone(&self.printed);
+        let log = move |text: &str| log.borrow_mut().push(text.to_owned());
+        let program = Program::new(self.programs, &self.settings, &sources, &self.zone, log);
         let mut loading = Loading {
             reply_to,
             first,
@@ -516,9 +545,19 @@ impl Scheduler {
 
     /// A handler that nobody waits for failed: one line in `trace.log`.
     pub(super) fn log_failure(&mut self, name: &str, error: &CallError) {
-        let text = format!("plugin: {name} fails: {}", error.detail);
-        let text = self.log_time.request_line("nil", self.now.unix_ms, &text);
-        let file = LogFile::Trace;
+        self.log_line(
+            LogFile::Trace,
+            &format!("plugin: {name} fails: {}", error.detail),
+        );
+    }
+
+    /// One line of a plugin's text.
+    pub(super) fn log_line(&mut self, file: LogFile, text: &str) {
+        let text = log_text(text, PLUGIN_LOG_BYTES_MAX);
+        let text = match file {
+            LogFile::Server => self.log_time.server_line(self.now.unix_ms, &text),
+            _ => self.log_time.request_line("nil", self.now.unix_ms, &text),
+        };
         (self.ports.log)(LogLine { file, text });
     }
 }

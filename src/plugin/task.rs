@@ -64,6 +64,11 @@ impl Task {
         self.used
     }
 
+    /// Forgets what it has computed: it serves for as long as it likes, a wait at a time.
+    pub fn renew(&mut self) {
+        self.used = Duration::ZERO;
+    }
+
     /// Runs it until it waits, ends, or its slice does. `args` are the function's arguments at first, what
     /// the waiting function returns later, or an error that is raised inside of it; nothing after [`Step::Preempted`].
     pub(super) fn resume(&mut self, sandbox: &Sandbox, args: Result<MultiValue, String>) -> Step {

@@ -200,6 +200,17 @@ impl Settings {
         Ok(())
     }
 
+    /// A value as text, by its name with or without `conf_`: a setting's, or one that is none of ours; `?` for a secret. `None`
+    /// for what nobody set.
+    pub fn text_of(&self, name: &str) -> Option<String> {
+        let bare = name.strip_prefix("conf_").unwrap_or(name);
+        match index_of(bare) {
+            Some(row) if TABLE[row].rule == Rule::Secret => Some("?".to_owned()),
+            Some(row) => Some((TABLE[row].read)(self)),
+            None => self.other(&format!("conf_{bare}")).map(str::to_owned),
+        }
+    }
+
     /// A run-time value under a name that is none of ours, `conf_` included.
     pub fn other(&self, conf_name: &str) -> Option<&str> {
         self.others.get(conf_name).map(String::as_str)
