@@ -57,6 +57,17 @@ pub const EXPRESSION_DEPTH_MAX: usize = 32;
 pub const STATIC_FILE_BYTES_MAX: u64 = 16 << 20;
 /// The settings file. Beyond: refused, it cannot be one.
 pub const SETTINGS_FILE_BYTES_MAX: u64 = 1 << 20;
+/// A certificate's or a key's file: a chain has a few KB. Beyond: refused.
+pub const TLS_FILE_BYTES_MAX: u64 = 1 << 20;
+/// What is encrypted at once, the most that one record holds (RFC 8446, 5.1).
+pub const TLS_RECORD_BYTES: usize = 16 << 10;
+/// Pieces of at most 4 KiB that are read from a TLS connection before what they hold is looked at, or others have
+/// their turn: empty records are free to send.
+pub const TLS_READS_MAX: usize = 16;
+/// What a peer may send until it is greeted: 1 to 3 KB in practice. Beyond: the connection is closed.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 32 << 10;
+/// Steps of TLS handshakes in one turn, each with a signature of 0.05 to 1 ms at most: the rest wait for the next.
+pub const TLS_HANDSHAKES_PER_TURN: usize = 8;
 /// Items in a setting that is a list.
 pub const SETTING_ITEMS_MAX: usize = 256;
 /// A wrong value as an error message shows it; the rest is cut.

@@ -214,7 +214,7 @@ impl World {
                 self.server.handle(input);
             }
             Output::Plugin(message) => self.plugin_messages.push_back(message),
-            Output::Settings(_) => {}
+            Output::Settings(_) | Output::Tls(_) => {}
         }
     }
 
@@ -358,7 +358,9 @@ fn file_done(job: Job, text: &str) -> JobDone {
         job @ (Job::Callback(_) | Job::Task(_)) => job.failed(),
         Job::Settings { reply_to } => JobDone::Settings(Box::new(SettingsDone {
             reply_to,
-            outcome: FileValues::parse(text).map_err(|error| error.to_string()),
+            outcome: FileValues::parse(text)
+                .map(|values| (values, None))
+                .map_err(|error| error.to_string()),
             sources: Ok(Default::default()),
         })),
     }

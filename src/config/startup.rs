@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::config::{FILE_NAME, options};
+use crate::proto::tls::TlsConfig;
 use crate::settings::{Listen, Origin, Settings};
 use crate::worker;
 
@@ -37,6 +38,8 @@ pub struct Startup {
     pub static_dir: Option<PathBuf>,
     /// The file that was read.
     pub config_file: Option<PathBuf>,
+    /// The certificate that the settings name, and its key.
+    pub tls: Option<TlsConfig>,
     /// What the operator should know, one line each.
     pub warnings: Vec<String>,
 }
@@ -142,6 +145,16 @@ fn resolve(
         }
     };
     let listeners = listeners(&settings, base("unix"), base("listen"));
+    let tls = worker::tls::load(&settings, config_dir)?;
+    if tls.is_none()
+        && let Some(listen) = listeners
+            .iter()
+            .find(|listen| matches!(listen, Listen::Tls(_)))
+    {
+        return Err(format!(
+            "listen: {listen} needs a certificate; expected tls_cert and tls_key in {FILE_NAME}"
+        ));
+    }
     let warnings = warning(&settings, &listeners).into_iter().collect();
     Ok(Startup {
         settings,
@@ -150,6 +163,7 @@ fn resolve(
         log_file,
         static_dir,
         config_file,
+        tls,
         warnings,
     })
 }
@@ -184,8 +198,8 @@ fn listeners(settings: &Settings, unix_base: &Path, listen_base: &Path) -> Vec<L
         |base: &Path, path: &str| Listen::Unix(base.join(path).to_string_lossy().into_owned());
     if is_given("listen") || !port_is_given {
         listeners.extend(settings.listen.iter().map(|listen| match listen {
-            Listen::Tcp(address) => Listen::Tcp(*address),
             Listen::Unix(path) => within(listen_base, path),
+            listen => listen.clone(),
         }));
     }
     if !settings.unix.is_empty() {

@@ -44,7 +44,11 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         .iter()
         .map(Listener::bind)
         .collect::<Result<Vec<_>, _>>()?;
-    let places: Vec<String> = listeners.iter().map(Listener::place).collect();
+    let has_tls = startup.tls.is_some();
+    let places: Vec<String> = listeners
+        .iter()
+        .flat_map(|listener| listener.places(has_tls))
+        .collect();
     // Held to the end, so that nobody else writes what is still to be saved.
     let (_lock, lock_warning) = lock_data_dir(&startup.data_dir)?;
     let (stored, warnings, store) = disk::timers::load(&startup.data_dir)?;
@@ -72,7 +76,7 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     };
     let sources = work.plugin_sources()?;
     let mut refused = None;
-    let reactor = Reactor::new(listeners, clock, |mailbox| {
+    let reactor = Reactor::new(listeners, startup.tls, clock, |mailbox| {
         disk.sender.set_reactor(mailbox.clone());
         work.set_callback_settings(&startup.settings);
         let workers_max = startup.settings.workers;

@@ -12,6 +12,7 @@ use crate::message::plugin::{
     EventDone, PluginCall, PluginSources, PluginsLoaded, SocketAction, TaskDone, TaskJob,
     TaskOutcome,
 };
+use crate::proto::tls::TlsConfig;
 use crate::settings::{FileValues, Settings};
 
 /// A log file, owned by the disk thread.
@@ -202,8 +203,9 @@ pub struct ProcessInfo {
 pub struct SettingsDone {
     /// As in the job.
     pub reply_to: Option<ConnId>,
-    /// What it says, or what is wrong with it (one line that names file and line).
-    pub outcome: Result<FileValues, String>,
+    /// What it says and the certificate it names, or what is wrong with one of them (one line that names file and
+    /// line).
+    pub outcome: Result<(FileValues, Option<TlsConfig>), String>,
     /// The plugins' sources, or what is wrong with them.
     pub sources: Result<PluginSources, String>,
 }

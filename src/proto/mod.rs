@@ -21,6 +21,7 @@ pub mod request;
 pub mod response;
 pub(crate) mod target;
 pub mod timer_file;
+pub mod tls;
 pub(crate) mod token;
 pub mod url;
 pub mod utf8;

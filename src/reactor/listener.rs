@@ -14,13 +14,16 @@ use socket2::{Domain, Protocol, SockAddr, TcpKeepalive, Type};
 
 use crate::limits::{BACKLOG, KEEPALIVE_S};
 use crate::reactor::socket::Socket;
+use crate::reactor::tls::Acceptor;
 use crate::settings::Listen;
 
 /// A socket that accepts.
 #[derive(Debug)]
 pub enum Listener {
-    /// On an address.
+    /// On an address; plain HTTP, and TLS where there is a certificate.
     Tcp(TcpListener),
+    /// On an address; TLS alone.
+    Tls(TcpListener),
     /// On a path, which goes when the listener does.
     Unix(UnixListener, PathBuf),
 }
@@ -28,51 +31,65 @@ pub enum Listener {
 impl Listener {
     /// Binds. The error says what to do about it.
     pub fn bind(listen: &Listen) -> Result<Self, String> {
-        match listen {
-            Listen::Tcp(address) => bind_tcp(*address).map_err(|error| {
-                let remedy = match error.kind() {
-                    io::ErrorKind::AddrInUse => {
-                        "; another program listens there, choose another port with -p"
-                    }
-                    io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
-                    _ => "",
-                };
-                format!("cannot listen on {address}: {error}{remedy}")
-            }),
-            Listen::Unix(path) => bind_unix(Path::new(path))
-                .map_err(|error| format!("cannot listen on unix:{path}: {error}")),
-        }
+        let listener = match listen {
+            Listen::Tcp(address) => bind_tcp(*address).map(Listener::Tcp),
+            Listen::Tls(address) => bind_tcp(*address).map(Listener::Tls),
+            Listen::Unix(path) => bind_unix(Path::new(path)),
+        };
+        listener.map_err(|error| {
+            let remedy = match (listen, error.kind()) {
+                (Listen::Unix(_), _) => "",
+                (_, io::ErrorKind::AddrInUse) => {
+                    "; another program listens there, choose another port with -p"
+                }
+                (_, io::ErrorKind::PermissionDenied) => "; ports below 1024 are for root",
+                _ => "",
+            };
+            format!("cannot listen on {listen}: {error}{remedy}")
+        })
     }
 
-    /// Where it listens, as a URL or `unix:PATH`.
-    pub fn place(&self) -> String {
-        match self {
-            Listener::Tcp(listener) => match listener.local_addr() {
-                Ok(address) => format!("http://{address}/"),
-                Err(error) => format!("an unknown address ({error})"),
-            },
-            Listener::Unix(_, path) => format!("unix:{}", path.display()),
+    /// Where it listens, as URLs or `unix:PATH`; `has_tls`: whether there is a certificate.
+    pub fn places(&self, has_tls: bool) -> Vec<String> {
+        let (listener, schemes) = match self {
+            Listener::Tcp(listener) if has_tls => (listener, &["http", "https"][..]),
+            Listener::Tcp(listener) => (listener, &["http"][..]),
+            Listener::Tls(listener) => (listener, &["https"][..]),
+            Listener::Unix(_, path) => return vec![format!("unix:{}", path.display())],
+        };
+        match listener.local_addr() {
+            Ok(address) => schemes
+                .iter()
+                .map(|scheme| format!("{scheme}://{address}/"))
+                .collect(),
+            Err(error) => vec![format!("an unknown address ({error})")],
         }
     }
 
     /// Takes the next connection and its address (`None` on a Unix socket).
-    pub fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
-        match self {
-            Listener::Tcp(listener) => {
-                let (stream, address) = listener.accept()?;
-                Ok((Socket::Tcp(stream), Some(address.ip().to_canonical())))
-            }
+    pub fn accept(&self, acceptor: Option<&Acceptor>) -> io::Result<(Socket, Option<IpAddr>)> {
+        let (listener, takes_plain) = match self {
+            Listener::Tcp(listener) => (listener, true),
+            Listener::Tls(listener) => (listener, false),
             Listener::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
-                Ok((Socket::Unix(stream), None))
+                return Ok((Socket::Unix(stream), None));
             }
+        };
+        let (stream, address) = listener.accept()?;
+        let tls = acceptor.map(|acceptor| Box::new(acceptor.accept(takes_plain)));
+        if tls.is_none() && !takes_plain {
+            // A start without a certificate was refused, and a reload takes none away.
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
+        let address = address.ip().to_canonical();
+        Ok((Socket::Tcp(stream, tls), Some(address)))
     }
 
     /// Registers for connections that come.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let source: &mut dyn Source = match self {
-            Listener::Tcp(listener) => listener,
+            Listener::Tcp(listener) | Listener::Tls(listener) => listener,
             Listener::Unix(listener, _) => listener,
         };
         registry.register(source, token, Interest::READABLE)
@@ -87,7 +104,7 @@ impl Drop for Listener {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking(),
@@ -104,7 +121,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
     socket.set_tcp_keepalive(&keepalive())?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    Ok(Listener::Tcp(TcpListener::from_std(socket.into())))
+    Ok(TcpListener::from_std(socket.into()))
 }
 
 fn keepalive() -> TcpKeepalive {

@@ -4,12 +4,15 @@
 //! | module | what |
 //! |---|---|
 //! | [`listener`] | sockets that accept: made, stale paths probed |
-//! | [`socket`] | sockets that talk: TCP or Unix behind one name |
+//! | [`socket`] | sockets that talk: TCP or Unix, plain or TLS, behind one name |
+//! | `tls` | TLS on a connection |
 //! | [`run`] | the loop |
 
 pub mod listener;
 pub mod run;
 pub mod socket;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+pub(crate) mod tls;
 
 pub use listener::Listener;
 pub use run::{Ports, Reactor};

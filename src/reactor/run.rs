@@ -14,13 +14,15 @@ use crate::clock::Clock;
 use crate::ids::ConnId;
 use crate::limits::{
     ACCEPTS_PER_TURN, EVENTS_PER_POLL, MAILBOX_MAX, READ_BYTES, READS_PER_TURN, RETRY_MS,
-    WRITE_BYTES_PER_TURN,
+    TLS_HANDSHAKES_PER_TURN, WRITE_BYTES_PER_TURN,
 };
 use crate::mailbox::{self, Inbox, Mailbox};
 use crate::message::plugin::PluginMsg;
 use crate::message::{Job, LogLine, LogQuery, ReactorMsg, TimerCall};
+use crate::proto::tls::TlsConfig;
 use crate::reactor::listener::Listener;
 use crate::reactor::socket::Socket;
+use crate::reactor::tls::Acceptor;
 use crate::settings::Settings;
 use crate::state::server::{Input, Output, Server};
 
@@ -49,6 +51,9 @@ pub struct Ports {
 pub struct Reactor {
     poll: Poll,
     listeners: Vec<Listener>,
+    acceptor: Option<Acceptor>,
+    /// Steps of TLS handshakes that are left for this turn.
+    handshakes_left: usize,
     signals: Signals,
     inbox: Inbox<ReactorMsg>,
     ports: Ports,
@@ -101,6 +106,7 @@ impl Reactor {
     /// ways out, given the way in.
     pub fn new(
         mut listeners: Vec<Listener>,
+        tls: Option<TlsConfig>,
         clock: Clock,
         make: impl FnOnce(Mailbox<ReactorMsg>) -> io::Result<(Server<Socket>, Ports)>,
     ) -> io::Result<Self> {
@@ -113,9 +119,15 @@ impl Reactor {
             listener.register(poll.registry(), Token(LISTENERS + at))?;
         }
         let (server, ports) = make(mailbox)?;
+        let mut acceptor = None;
+        if let Some(config) = tls {
+            Acceptor::renew(&mut acceptor, config);
+        }
         Ok(Reactor {
             poll,
             listeners,
+            acceptor,
+            handshakes_left: 0,
             signals,
             inbox,
             ports,
@@ -158,6 +170,7 @@ impl Reactor {
 
     fn turn(&mut self, events: &Events) {
         self.server.begin_turn(self.clock.now());
+        self.handshakes_left = TLS_HANDSHAKES_PER_TURN;
         for event in events {
             self.handle_event(event);
         }
@@ -187,7 +200,7 @@ impl Reactor {
             token => {
                 let id = conn_id(token);
                 if event.is_writable() {
-                    self.server.handle(Input::Writable(id));
+                    self.handle_writable(id);
                 }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
                     let closed = event.is_read_closed() || event.is_error();
@@ -195,6 +208,16 @@ impl Reactor {
                 }
             }
         }
+    }
+
+    fn handle_writable(&mut self, id: ConnId) {
+        if self.acceptor.is_some()
+            && let Some(conn) = self.server.connection(id)
+            && conn.io.handle_writable().is_err()
+        {
+            return self.server.handle(Input::Lost(id));
+        }
+        self.server.handle(Input::Writable(id));
     }
 
     fn handle_signals(&mut self) {
@@ -220,6 +243,10 @@ impl Reactor {
             let Some(conn) = self.server.connection(id) else {
                 return;
             };
+            let is_handshaking = conn.io.is_handshaking();
+            if is_handshaking && self.handshakes_left == 0 {
+                break;
+            }
             if !conn.wants_bytes() {
                 // The edge is spent: the server says when to read again.
                 if cause == Cause::Closed && conn.is_polling() {
@@ -228,16 +255,24 @@ impl Reactor {
                 return;
             }
             let room = conn.read_bytes_max().min(self.buffer.len());
-            match conn.io.read(&mut self.buffer[..room]) {
+            let outcome = conn.io.read(&mut self.buffer[..room]);
+            let is_plain = conn.io.is_plain();
+            if is_handshaking && conn.io.has_session() {
+                self.handshakes_left -= 1;
+            }
+            match outcome {
                 Ok(0) => return self.server.handle(Input::End(id)),
                 Ok(n) => {
                     self.server.handle(Input::Bytes(id, &mut self.buffer[..n]));
-                    if n < room && cause == Cause::Edge {
+                    if n < room && is_plain && cause == Cause::Edge {
                         return;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    return self.server.handle(Input::NotTls(id));
+                }
                 Err(_) => return self.server.handle(Input::Lost(id)),
             }
         }
@@ -256,7 +291,7 @@ impl Reactor {
                 }
             }
             Output::Close(socket) => {
-                drop(socket);
+                socket.close();
                 if std::mem::take(&mut self.starved) {
                     self.spare = self.spare.take().or_else(|| File::open("/dev/null").ok());
                     self.waiting.extend(0..self.listeners.len());
@@ -290,6 +325,7 @@ impl Reactor {
                 }
             }
             Output::Settings(settings) => self.untold = Some(settings),
+            Output::Tls(config) => Acceptor::renew(&mut self.acceptor, config),
         }
     }
 
@@ -351,7 +387,7 @@ impl Reactor {
             let Some(listener) = self.listeners.get(at) else {
                 return;
             };
-            match listener.accept() {
+            match listener.accept(self.acceptor.as_ref()) {
                 Ok((socket, address)) => self.welcome(socket, address),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // One peer that gave up while it waited; the next may be fine.
@@ -386,7 +422,7 @@ impl Reactor {
     fn starve(&mut self, at: usize) {
         if self.spare.take().is_some()
             && let Some(listener) = self.listeners.get(at)
-            && let Ok((mut socket, _)) = listener.accept()
+            && let Ok((mut socket, _)) = listener.accept(self.acceptor.as_ref())
         {
             let _ = socket.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n");
         }
@@ -398,6 +434,7 @@ impl Reactor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::connection::Connection;
 
     #[test]
     fn a_token_names_its_connection_and_nothing_special() {
@@ -414,5 +451,11 @@ mod tests {
             assert_eq!(conn_id(token(id)), id);
             assert!(token(id).0 & 0xffff_ffff < SPECIAL);
         }
+    }
+
+    // What a plain connection pays for TLS is a null pointer: a socket has two words in a release build.
+    #[test]
+    fn a_connection_is_small() {
+        assert!(size_of::<Connection<[usize; 2]>>() <= 160);
     }
 }

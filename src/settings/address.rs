@@ -87,6 +87,8 @@ impl fmt::Display for IpNet {
 pub enum Listen {
     /// An address and a port; port 0 is any free one.
     Tcp(SocketAddr),
+    /// The same, for TLS alone.
+    Tls(SocketAddr),
     /// The path of a Unix socket.
     Unix(String),
 }
@@ -95,7 +97,9 @@ impl Listen {
     /// Whether only this machine can connect.
     pub fn is_local(&self) -> bool {
         match self {
-            Listen::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Listen::Tcp(address) | Listen::Tls(address) => {
+                address.ip().to_canonical().is_loopback()
+            }
             Listen::Unix(_) => true,
         }
     }
@@ -104,7 +108,7 @@ impl Listen {
 impl FromStr for Listen {
     type Err = Malformed;
 
-    /// `127.0.0.1:8081`, `[::1]:8081`, `localhost:8081` (127.0.0.1), `*:8081` (0.0.0.0), `unix:/path`.
+    /// `127.0.0.1:8081`, `[::1]:8081`, `localhost:8081` (127.0.0.1), `*:8081` (0.0.0.0), `tls:*:8443`, `unix:/path`.
     fn from_str(text: &str) -> Result<Self, Malformed> {
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() || path.contains('\0') {
@@ -113,19 +117,27 @@ impl FromStr for Listen {
                 Ok(Listen::Unix(path.to_owned()))
             };
         }
-        let address = match text.rsplit_once(':').ok_or(Malformed)? {
-            ("*", port) => format!("0.0.0.0:{port}").parse(),
-            ("localhost", port) => format!("127.0.0.1:{port}").parse(),
-            _ => text.parse(),
-        };
-        address.map(Listen::Tcp).map_err(|_| Malformed)
+        match text.strip_prefix("tls:") {
+            Some(address) => socket_address(address).map(Listen::Tls),
+            None => socket_address(text).map(Listen::Tcp),
+        }
     }
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, Malformed> {
+    let address = match text.rsplit_once(':').ok_or(Malformed)? {
+        ("*", port) => format!("0.0.0.0:{port}").parse(),
+        ("localhost", port) => format!("127.0.0.1:{port}").parse(),
+        _ => text.parse(),
+    };
+    address.map_err(|_| Malformed)
 }
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Listen::Tcp(address) => address.fmt(f),
+            Listen::Tls(address) => write!(f, "tls:{address}"),
             Listen::Unix(path) => write!(f, "unix:{path}"),
         }
     }
@@ -264,6 +276,8 @@ mod tests {
             ("[::1]:8081", "[::1]:8081", true),
             ("[::]:8081", "[::]:8081", false),
             ("unix:/run/x.sock", "unix:/run/x.sock", true),
+            ("tls:*:8443", "tls:0.0.0.0:8443", false),
+            ("tls:[::1]:8443", "tls:[::1]:8443", true),
         ] {
             let listen: Listen = text.parse().expect("a listener");
             assert_eq!(
@@ -282,6 +296,10 @@ mod tests {
             "::1:8081x",
             "host:80",
             "unix:",
+            "tls:",
+            "tls:8443",
+            "tls:unix:/x",
+            "tls:tls:*:1",
             "*:x",
         ] {
             assert_eq!(text.parse::<Listen>(), Err(Malformed), "{text:?}");

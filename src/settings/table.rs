@@ -93,7 +93,7 @@ settings! {
     all: bool, "all" = "false", Rule::Bool, "true", Start,
         "Listen on all interfaces (0.0.0.0) instead of 127.0.0.1.";
     listen: Vec<Listen>, "listen" = "", Rule::Listeners, "[::1]:8081", Start,
-        "Addresses to listen on, instead of `port` and `all`: ADDRESS:PORT (IPv6 in brackets) or unix:/path.";
+        "Addresses to listen on, instead of `port` and `all`: ADDRESS:PORT (IPv6 in brackets), tls:ADDRESS:PORT or unix:/path.";
     unix: String, "unix" = "", Rule::Path, "/run/jdserver.sock", Start,
         "A Unix socket to listen on besides.";
     data_dir: String, "data_dir" = "", Rule::Path, "/var/lib/jdserver", Start,
@@ -106,6 +106,10 @@ settings! {
         "Calls and upgrades must carry it (Authorization: Bearer, or _token); none by default.";
     admin_token: Secret, "admin_token" = "", Rule::Secret, "another-long-random-text", Reload,
         "What administers must carry instead (conf, reload, getSettings, getApps, logTail, live updates of the console); the token by default.";
+    tls_cert: String, "tls_cert" = "", Rule::Path, "/etc/jdserver/cert.pem", Reload,
+        "The certificate for https and wss, PEM, with those between it and the root behind it; none by default.";
+    tls_key: String, "tls_key" = "", Rule::Path, "/etc/jdserver/key.pem", Reload,
+        "Its private key, PEM; in the certificate's file by default.";
     allow_origin: Vec<String>, "allow_origin" = "", Rule::Origins, "https://www.example.com", RunTime,
         "Origins that browsers may call from; any by default.";
     trusted_proxy: Vec<IpNet>, "trusted_proxy" = "", Rule::Networks, "10.0.0.0/8", RunTime,

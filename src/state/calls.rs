@@ -440,7 +440,7 @@ impl<S> Server<S> {
     /// loaded first.
     fn apply_settings(&mut self, done: SettingsDone) -> Option<Answer> {
         match done.outcome {
-            Ok(file) => {
+            Ok((file, tls)) => {
                 let new = self.settings.reloaded(&file);
                 for (name, old, new) in self.settings.diff(&new) {
                     self.log(&format!("reload: {name}: {old} -> {new}"));
@@ -450,6 +450,9 @@ impl<S> Server<S> {
                 }
                 self.settings = new;
                 self.output(Output::Settings(Box::new(self.settings.clone())));
+                if let Some(config) = tls {
+                    self.output(Output::Tls(config));
+                }
                 self.reload_plugins(done.reply_to, done.sources)
             }
             Err(text) => {

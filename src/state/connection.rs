@@ -28,7 +28,7 @@ pub struct Connection<S> {
     /// A call under way; no input is processed meanwhile.
     pub(super) parked: Option<Box<Parked>>,
     /// Bytes of unfinished input as last counted into the sum of all.
-    pub(super) held: usize,
+    pub(super) held: u32,
     pub(super) generation: u32,
     pub(super) peer: u32,
     /// Tick of the last byte received (or sent, on HTTP).

@@ -128,7 +128,7 @@ impl<S> Server<S> {
             return;
         }
         let mut conn = self.conns.remove(id.key as usize);
-        self.held_bytes -= conn.held;
+        self.held_bytes -= conn.held as usize;
         self.surplus -= usize::from(conn.surplus);
         self.queued_bytes -= conn.outbound.cost();
         conn.outbound.clear(&mut self.spares);
@@ -173,9 +173,9 @@ impl<S> Server<S> {
         let Some(conn) = live(&mut self.conns, id) else {
             return;
         };
-        let after = conn.held_bytes();
+        let after = u32::try_from(conn.held_bytes()).unwrap_or(u32::MAX);
         let before = std::mem::replace(&mut conn.held, after);
-        self.held_bytes = self.held_bytes + after - before;
+        self.held_bytes = self.held_bytes + after as usize - before as usize;
         if self.held_bytes > HELD_BYTES_MAX {
             self.evict_holder();
         }

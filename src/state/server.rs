@@ -25,7 +25,9 @@ use crate::message::{Job, LogFile, LogLine, LogQuery, ReactorMsg, TimerCall};
 use crate::proto::deflate::Deflate;
 use crate::proto::logtext::{LogTime, log_text};
 use crate::proto::outbound::{Outbound, Spares};
+use crate::proto::request::HttpError;
 use crate::proto::response::DateCache;
+use crate::proto::tls::TlsConfig;
 use crate::settings::Settings;
 use crate::state::access::Access;
 use crate::state::calls::{Wait, Work};
@@ -48,6 +50,8 @@ pub enum Input<'a> {
     End(ConnId),
     /// The connection broke.
     Lost(ConnId),
+    /// The peer speaks plain HTTP where only TLS is taken.
+    NotTls(ConnId),
     /// The socket takes bytes again.
     Writable(ConnId),
     /// Another thread says something.
@@ -87,6 +91,8 @@ pub enum Output<S> {
     Tail(Box<LogQuery>),
     /// Settings were changed: for all threads that go by them.
     Settings(Box<Settings>),
+    /// The certificate for connections to come.
+    Tls(TlsConfig),
 }
 
 /// What a server is made with.
@@ -260,6 +266,10 @@ impl<S> Server<S> {
             Input::Bytes(id, data) => self.handle_bytes(id, data),
             Input::End(id) => self.handle_end(id),
             Input::Lost(id) => self.handle_lost(id),
+            Input::NotTls(id) => {
+                let text = "only https and wss are spoken here";
+                self.refuse(id, HttpError { status: 400, text });
+            }
             Input::Writable(id) => self.handle_writable(id),
             Input::Message(message) => self.handle_message(message),
             Input::JobRefused(job) => self.handle_job_refused(&job),
@@ -472,8 +482,8 @@ impl<S> Server<S> {
         let (mut queued, mut held, mut members) = (0, 0, 0);
         for (key, conn) in &self.conns {
             queued += conn.outbound.cost();
-            held += conn.held;
-            assert_eq!(conn.held, conn.held_bytes(), "held bytes of {key}");
+            held += conn.held as usize;
+            assert_eq!(conn.held as usize, conn.held_bytes(), "held bytes of {key}");
             if let Some((app, _)) = self.hub.member(key as u32) {
                 members += 1;
                 assert!(self.hub.count(app) > 0);

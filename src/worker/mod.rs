@@ -12,6 +12,7 @@
 //! | `plugin_files` | reads the sources of plugins |
 //! | [`process`] | reads what the kernel knows of the daemon |
 //! | [`settings`] | reads the settings file |
+//! | [`tls`] | reads the certificate and its key |
 //! | [`regular`] | opens a path only if it is a regular file, without ever waiting |
 
 pub mod callback;
@@ -25,6 +26,7 @@ pub mod regular;
 pub mod resolver;
 pub mod settings;
 pub mod static_file;
+pub mod tls;
 pub mod work;
 
 pub use pool::WorkerPool;

@@ -1,15 +1,16 @@
 //! Which function does which job.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::message::plugin::PluginSources;
 use crate::message::{Job, JobDone, ProcessDone, SettingsDone};
+use crate::proto::tls::TlsConfig;
 use crate::settings::{FileValues, Settings};
 use crate::worker::callback::Callbacks;
 #[cfg(feature = "lua")]
 use crate::worker::plugin_files;
-use crate::worker::{process, settings, static_file};
+use crate::worker::{process, settings, static_file, tls};
 
 /// What workers need to know. Clones share the callbacks, and with them their settings.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +49,19 @@ impl Work {
         Ok(PluginSources::default())
     }
 
+    /// What the settings file says, with the certificate that it names: both are right, or nothing is.
+    fn read_settings(&self) -> Result<(FileValues, Option<TlsConfig>), String> {
+        let Some(path) = &self.settings_file else {
+            return Ok((FileValues::default(), None));
+        };
+        let values = settings::load(path)?;
+        let mut named = Settings::default();
+        values.apply(&mut named);
+        let dir = path.parent().unwrap_or(Path::new("."));
+        let tls = tls::load(&named, dir)?;
+        Ok((values, tls))
+    }
+
     /// Does a job; may block.
     pub fn run(&self, job: Job) -> JobDone {
         match job {
@@ -62,10 +76,7 @@ impl Work {
                 *job,
             ))),
             Job::Settings { reply_to } => {
-                let outcome = match &self.settings_file {
-                    Some(path) => settings::load(path),
-                    None => Ok(FileValues::default()),
-                };
+                let outcome = self.read_settings();
                 JobDone::Settings(Box::new(SettingsDone {
                     reply_to,
                     outcome,
@@ -89,7 +100,8 @@ mod tests {
         let JobDone::Settings(done) = Work::default().run(Job::Settings { reply_to: None }) else {
             panic!("another kind of reply");
         };
-        assert_eq!(done.outcome, Ok(FileValues::default()));
+        let (values, tls) = done.outcome.expect("right");
+        assert_eq!((values, tls.is_none()), (FileValues::default(), true));
     }
 
     #[test]

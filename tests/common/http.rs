@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustls::ClientConnection;
 use socket2::{Domain, Socket, Type};
 
 use crate::common::server::Server;
@@ -26,6 +27,7 @@ pub struct Answer {
 /// A connection and what was read from it but not yet used.
 pub struct Conn {
     socket: Socket,
+    tls: Option<Box<ClientConnection>>,
     pending: Vec<u8>,
 }
 
@@ -63,6 +65,17 @@ impl Conn {
         Self::from(Socket::from(stream))
     }
 
+    /// Speaks TLS on a connection from now on; its first bytes leave with the first that is sent or read.
+    pub fn with_tls(mut self, tls: ClientConnection) -> Self {
+        self.tls = Some(Box::new(tls));
+        self
+    }
+
+    /// The TLS side, for what was agreed on.
+    pub fn tls(&mut self) -> &mut ClientConnection {
+        self.tls.as_mut().expect("TLS")
+    }
+
     /// Connects to a Unix socket.
     pub fn open_unix(path: &Path) -> Self {
         Self::from(Socket::from(UnixStream::connect(path).expect("connect")))
@@ -70,9 +83,14 @@ impl Conn {
 
     /// Connects with a receive buffer of a few KiB, so that not reading is soon noticed.
     pub fn open_narrow(server: &Server) -> Self {
+        Self::open_narrow_port(server.port())
+    }
+
+    /// The same, to a port of this machine.
+    pub fn open_narrow_port(port: u16) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
         socket.set_recv_buffer_size(4 << 10).expect("buffer size");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         socket.connect(&address.into()).expect("connect");
         Self::from(socket)
     }
@@ -80,14 +98,28 @@ impl Conn {
     /// Sends all of `bytes`.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.socket
-            .write_all(bytes.as_ref())
+        self.write_all(bytes.as_ref())
             .expect("the server takes bytes");
+    }
+
+    /// Sends bytes as they are, past TLS.
+    #[track_caller]
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.socket
+            .write_all(bytes)
+            .expect("the server takes bytes");
+    }
+
+    /// Has the end of this connection be a reset.
+    pub fn reset_on_close(&self) {
+        self.socket
+            .set_linger(Some(Duration::ZERO))
+            .expect("linger");
     }
 
     /// Sends what the server may not want any more: it may have answered and closed.
     pub fn offer(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.socket.write_all(bytes)
+        self.write_all(bytes)
     }
 
     /// Sends what the socket takes at once, and says how much that was.
@@ -106,6 +138,7 @@ impl Conn {
     pub fn twin(&self) -> Self {
         Self {
             socket: self.socket.try_clone().expect("clone"),
+            tls: None,
             pending: Vec::new(),
         }
     }
@@ -162,7 +195,7 @@ impl Conn {
         );
     }
 
-    /// Ends our direction only.
+    /// Ends our direction only; over TLS without a word.
     pub fn half_close(&mut self) {
         self.socket.shutdown(Shutdown::Write).expect("shutdown");
     }
@@ -203,9 +236,16 @@ impl Conn {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut buffer = [0; 64 << 10];
-        let n = self.socket.read(&mut buffer)?;
+        let n = self.read_wire(&mut buffer)?;
         self.pending.extend_from_slice(&buffer[..n]);
         Ok(n)
+    }
+
+    fn read_wire(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.socket.read(buffer),
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.socket).read(buffer),
+        }
     }
 
     #[track_caller]
@@ -264,7 +304,7 @@ impl Conn {
 impl Read for Conn {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.pending.is_empty() {
-            return self.socket.read(buffer);
+            return self.read_wire(buffer);
         }
         let n = self.pending.len().min(buffer.len());
         buffer[..n].copy_from_slice(&self.pending[..n]);
@@ -275,7 +315,10 @@ impl Read for Conn {
 
 impl Write for Conn {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.write(bytes)
+        match &mut self.tls {
+            None => self.socket.write(bytes),
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.socket).write(bytes),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -289,6 +332,7 @@ impl From<Socket> for Conn {
         socket.set_write_timeout(Some(WAIT)).expect("timeout");
         Self {
             socket,
+            tls: None,
             pending: Vec::new(),
         }
     }

@@ -407,7 +407,7 @@ fn a_reload_is_answered_when_the_plugins_are_loaded() {
         }
         let done = SettingsDone {
             reply_to: job.expect("a job"),
-            outcome: Ok(FileValues::default()),
+            outcome: Ok((FileValues::default(), None)),
             sources: Ok(sources.clone()),
         };
         let message = ReactorMsg::JobDone(JobDone::Settings(Box::new(done)));

@@ -143,6 +143,7 @@ impl Run {
             // There are no plugins.
             Output::Plugin(message) => panic!("{message:?}"),
             Output::Tail(query) => self.take_tail(query.reply_to),
+            Output::Tls(config) => panic!("{config:?}"),
             Output::Log(_) | Output::Settings(_) => {}
         }
         self.progress = true;
@@ -191,7 +192,7 @@ impl Run {
             job @ (Job::Callback(_) | Job::Task(_)) => job.failed(),
             Job::Settings { reply_to } => {
                 let outcome = match self.rng.chance(70) {
-                    true => Ok(FileValues::default()),
+                    true => Ok((FileValues::default(), None)),
                     false => Err("no such file".to_owned()),
                 };
                 JobDone::Settings(Box::new(SettingsDone {
