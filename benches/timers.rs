@@ -1,5 +1,5 @@
 //! The numbers of timers: `cargo bench --bench timers [PART..]` with parts `set`, `million`, `lateness`, `callbacks`,
-//! `durable`. Each starts the real binary, loads it from this process and prints rows of a table.
+//! `durable`, `many`. Each starts the real binary, loads it from this process and prints rows of a table.
 //! CPU is the server's own (`/proc`), so that a client on the same machine does not count.
 
 #[path = "../tests/common/mod.rs"]
@@ -35,6 +35,9 @@ fn main() {
     }
     if wanted("durable") {
         durable();
+    }
+    if wanted("many") {
+        many();
     }
 }
 
@@ -309,6 +312,94 @@ fn callbacks() {
     );
 }
 
+/// How late callbacks are while 64 callers set durably, beside those of the same server at rest.
+fn fired_meanwhile(server: &Server, setters: &mut Clients, timers: usize) {
+    const COUNT: usize = 2_000;
+    let sink = Sink::start();
+    let mut late = [Vec::new(), Vec::new()];
+    let mut sets = 0;
+    for (is_busy, late) in late.iter_mut().enumerate() {
+        let start = Instant::now() + Duration::from_millis(1_500);
+        let mut due = Vec::new();
+        let mut clients = Clients::connect(server, 1);
+        for serial in 0..COUNT {
+            let at = start + Duration::from_millis(serial as u64);
+            let wait_ms = at.saturating_duration_since(Instant::now()).as_millis() as u64;
+            let port = sink.port;
+            let body = format!(r#"{{"url":"http://127.0.0.1:{port}/{serial}","wait":{wait_ms}}}"#);
+            due.push(Instant::now() + Duration::from_millis(wait_ms));
+            clients.run(1, 1, |_, out| post(out, "/setTimeout", &body));
+        }
+        while is_busy == 1 && start.elapsed() < Duration::from_millis(COUNT as u64) {
+            setters.run(640, 1, |n, out| {
+                let target = format!("/Timer.set?code=app-obj-{}", (sets + n) * 7 % timers);
+                post(out, &target, &format!(r#"{{"note":{n}}}"#));
+            });
+            sets += 640;
+        }
+        for (serial, at) in sink.take(COUNT) {
+            late.push(at.saturating_duration_since(due[serial]));
+        }
+    }
+    for (what, late) in ["nothing else".to_owned(), format!("{sets} durable sets")]
+        .into_iter()
+        .zip(&mut late)
+    {
+        row(
+            &format!("lateness at 1,000 per second during {what}, p50 / p99 / longest"),
+            &spread(late, &[0.5, 0.99, 1.0]),
+            "no difference",
+        );
+    }
+}
+
+/// What concerns all of 100,000 timers at once, and how long a call about one waits meanwhile.
+fn many() {
+    const TIMERS: usize = 100_000;
+    let list: Vec<String> = (1..=TIMERS)
+        .map(|id| {
+            format!(r#"{{"url":"http://127.0.0.1:9/app/callback","cron":"1 1 1 1 *","code":"app-obj-{id}","id":{id}}}"#)
+        })
+        .collect();
+    let file = format!(r#"{{"nextId":{},"list":[{}]}}"#, TIMERS + 1, list.join(","));
+    let setup = Server::setup().file("timer.json", &file);
+    let start = Instant::now();
+    let server = setup.start();
+    let serving = start.elapsed();
+    let mut clients = Clients::connect(&server, 2);
+    let mut asker = Clients(vec![clients.0.remove(0)]);
+    let ask = |out: &mut Vec<u8>, target: &str| {
+        let _ = write!(out, "GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+    };
+    asker.run(1, 1, |_, out| ask(out, "/Timer.preview?cron=@hourly"));
+    row(
+        "start with 100,000 timers: serving / first answer about timers",
+        &format!("{serving:.0?} / {:.0?}", start.elapsed()),
+        "",
+    );
+    let clear = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        let start = Instant::now();
+        clients.run(1, 1, |_, out| ask(out, "/Timer.clear"));
+        start.elapsed()
+    });
+    let mut took = Vec::new();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(500) {
+        let start = Instant::now();
+        asker.run(1, 1, |_, out| ask(out, "/Timer.preview?cron=@hourly"));
+        took.push(start.elapsed());
+    }
+    let cleared = clear.join().expect("cleared");
+    row(
+        &format!(
+            "other timer calls during a Timer.clear of 100,000 ({cleared:.1?}), p50 / longest"
+        ),
+        &spread(&mut took, &[0.5, 1.0]),
+        "5 ms",
+    );
+}
+
 fn durable() {
     const TIMERS: usize = 100_000;
     const COUNT: usize = 20_000;
@@ -335,6 +426,7 @@ fn durable() {
         &format!("{:.0}", COUNT as f64 / start.elapsed().as_secs_f64()),
         "2,000",
     );
+    fired_meanwhile(&server, &mut clients, TIMERS);
     // The list: how long others wait meanwhile.
     let mut asker = Clients::connect(&server, 1);
     let port = server.port();

@@ -312,6 +312,8 @@ pub const ONE_SHOTS_BYTES_MAX: usize = 4 << 30;
 pub const KEPT_TIMERS_MAX: usize = 1_000_000;
 /// Timers that a turn of the timer thread lets come due, by each clock: a few ms of work; calls come in between.
 pub const DUE_PER_TURN: usize = 250;
+/// Timers that were cleared whose memory a turn of the timer thread frees, each about 0.3 µs.
+pub const FREED_PER_TURN: usize = 2_000;
 /// The wall clock is looked at this often while crontab lines wait for it.
 pub const CLOCK_CHECK_MS: u64 = 30_000;
 /// A larger step of the wall clock is taken as the new time: nothing is made up for or held back.

@@ -28,7 +28,7 @@ use crate::message::{JobDone, LogFile, ReactorMsg, TimerMsg};
 use crate::proto::logtext::LogTime;
 use crate::reactor::{self, Listener, Reactor};
 use crate::state::server::{Server, Setup};
-use crate::state::timers::{Timers, TimersSetup};
+use crate::state::timers::TimersSetup;
 use crate::timer::{self, TimerSender, TimerThread};
 use crate::worker::{Work, WorkerPool};
 
@@ -95,16 +95,16 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
             zone: zone.clone(),
             clock,
         }));
-        let state = Timers::new(TimersSetup {
+        let stored_timers = TimersSetup {
             settings: startup.settings.clone(),
             zone: zone.clone(),
             zones: |name| TimeZone::get(name).ok(),
             now: clock.now(),
             stored,
             seed: clock.now().unix_ms,
-        });
+        };
         let ports = timer_ports(mailbox, workers.clone(), disk.timers, disk.sender.clone());
-        let timer_thread = TimerThread::spawn(state, inbox, ports, clock)?;
+        let timer_thread = TimerThread::spawn(stored_timers, inbox, ports, clock)?;
         let table = plugins
             .load(&startup.settings, sources)
             .unwrap_or_else(|text| {

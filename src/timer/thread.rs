@@ -12,7 +12,7 @@ use crate::limits::{TIMER_COUNTERS_MS, TIMER_MESSAGES_PER_TURN, TIMER_STOP_MS};
 use crate::message::{
     Callback, Job, LogLine, ReactorMsg, TimerCounters, TimerMsg, TimerRecord, TimerReply,
 };
-use crate::state::timers::{Timers, TimersInput, TimersOutput};
+use crate::state::timers::{Timers, TimersInput, TimersOutput, TimersSetup};
 use crate::timer::sender::TimerInbox;
 
 type StoreRecord = dyn Fn(Box<TimerRecord>) -> Result<(), Box<TimerRecord>> + Send;
@@ -51,25 +51,29 @@ impl TimerThread {
     /// Starts the thread, which ends in order after [`TimerMsg::Stop`], or when nobody can send to it any more.
     /// Errors: no thread can be had.
     pub fn spawn(
-        timers: Timers,
+        setup: TimersSetup,
         inbox: TimerInbox,
         ports: Ports,
         clock: Clock,
     ) -> io::Result<JoinHandle<()>> {
-        let thread = TimerThread {
-            timers,
-            inbox,
-            ports,
-            clock,
-            unsent: VecDeque::new(),
-            told: TimerCounters::default(),
-            told_ms: 0,
-            is_untold: false,
-            stop_ms: None,
+        let run = move || {
+            let thread = TimerThread {
+                // Here, so that nothing but calls about timers waits until all that were stored are read.
+                timers: Timers::new(setup),
+                inbox,
+                ports,
+                clock,
+                unsent: VecDeque::new(),
+                told: TimerCounters::default(),
+                told_ms: 0,
+                is_untold: false,
+                stop_ms: None,
+            };
+            thread.run();
         };
         std::thread::Builder::new()
             .name("timer".to_owned())
-            .spawn(move || thread.run())
+            .spawn(run)
     }
 
     fn run(mut self) {

@@ -127,28 +127,34 @@ impl Kept {
 /// All timers that are kept.
 #[derive(Debug, Default)]
 pub struct Book {
+    periodic: Shelf,
+    one_shots: Shelf,
+    next_place: u64,
+}
+
+/// Those of one kind, so that a kind can be taken out as a whole, however many they are.
+#[derive(Debug, Default)]
+pub struct Shelf {
     timers: BTreeMap<i64, Box<Kept>>,
     places: BTreeMap<u64, i64>,
     codes: BTreeMap<Box<str>, i64>,
-    periodic: usize,
     bytes: usize,
-    next_place: u64,
 }
 
 impl Book {
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.timers.len()
+        self.periodic.timers.len() + self.one_shots.timers.len()
     }
 
     /// How many are periodic, disabled ones too.
     pub fn periodic(&self) -> usize {
-        self.periodic
+        self.periodic.timers.len()
     }
 
     /// Bytes of their fields together.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.periodic.bytes + self.one_shots.bytes
     }
 
     /// The place behind all others.
@@ -159,35 +165,111 @@ impl Book {
 
     /// The timer of that id.
     pub fn get(&self, id: i64) -> Option<&Kept> {
-        self.timers.get(&id).map(Box::as_ref)
+        let shelf = if id > 0 {
+            &self.periodic
+        } else {
+            &self.one_shots
+        };
+        shelf.get(id)
     }
 
     /// The timer of that id, to be changed in all but its place and code.
     pub fn get_mut(&mut self, id: i64) -> Option<&mut Kept> {
-        self.timers.get_mut(&id).map(Box::as_mut)
+        self.shelf(id).timers.get_mut(&id).map(Box::as_mut)
     }
 
     /// The id of the timer with that code.
     pub fn id_of(&self, code: &str) -> Option<i64> {
-        self.codes.get(code).copied()
+        let periodic = self.periodic.codes.get(code);
+        periodic.or(self.one_shots.codes.get(code)).copied()
     }
 
     /// Puts a timer in, in place of the one with its id, which is given back.
     pub fn insert(&mut self, kept: Box<Kept>) -> Option<Box<Kept>> {
+        self.shelf(kept.id).insert(kept)
+    }
+
+    /// Takes a timer out.
+    pub fn remove(&mut self, id: i64) -> Option<Box<Kept>> {
+        self.shelf(id).remove(id)
+    }
+
+    /// Takes all periodic timers out, at once.
+    pub fn take_periodic(&mut self) -> Shelf {
+        std::mem::take(&mut self.periodic)
+    }
+
+    /// Puts them back, when none has come since.
+    pub fn put_back(&mut self, periodic: Shelf) {
+        self.periodic = periodic;
+    }
+
+    /// Ids, in ascending order.
+    #[cfg(test)]
+    pub fn ids(&self) -> impl Iterator<Item = i64> {
+        let shelves = [&self.one_shots, &self.periodic];
+        shelves
+            .into_iter()
+            .flat_map(|shelf| shelf.timers.keys().copied())
+    }
+
+    /// The first periodic timer whose id is greater.
+    pub fn periodic_behind(&self, id: i64) -> Option<&Kept> {
+        let mut behind = self.periodic.timers.range(id + 1..);
+        behind.next().map(|(_, kept)| kept.as_ref())
+    }
+
+    /// Places and timers in the list's order, beginning behind `place`.
+    pub fn behind(&self, place: u64) -> impl Iterator<Item = (u64, &Kept)> {
+        let mut periodic = self.periodic.behind(place).peekable();
+        let mut one_shots = self.one_shots.behind(place).peekable();
+        std::iter::from_fn(move || match (periodic.peek(), one_shots.peek()) {
+            (Some((a, _)), Some((b, _))) if a > b => one_shots.next(),
+            (None, _) => one_shots.next(),
+            (Some(_), _) => periodic.next(),
+        })
+    }
+
+    fn shelf(&mut self, id: i64) -> &mut Shelf {
+        if id > 0 {
+            &mut self.periodic
+        } else {
+            &mut self.one_shots
+        }
+    }
+}
+
+impl Shelf {
+    /// The timer of that id.
+    pub fn get(&self, id: i64) -> Option<&Kept> {
+        self.timers.get(&id).map(Box::as_ref)
+    }
+
+    /// Frees up to `count` of what it holds; whether nothing is left.
+    pub fn free(&mut self, count: usize) -> bool {
+        for _ in 0..count {
+            let (timer, place) = (self.timers.pop_first(), self.places.pop_first());
+            let code = self.codes.pop_first();
+            if timer.is_none() && place.is_none() && code.is_none() {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn insert(&mut self, kept: Box<Kept>) -> Option<Box<Kept>> {
         let before = self.remove(kept.id);
         self.places.insert(kept.place, kept.id);
         if let Some(code) = kept.code.as_deref() {
             // A file may hold a code twice: the first one has it.
             self.codes.entry(code.into()).or_insert(kept.id);
         }
-        self.periodic += usize::from(kept.id > 0);
         self.bytes += kept.json.len();
         self.timers.insert(kept.id, kept);
         before
     }
 
-    /// Takes a timer out.
-    pub fn remove(&mut self, id: i64) -> Option<Box<Kept>> {
+    fn remove(&mut self, id: i64) -> Option<Box<Kept>> {
         let kept = self.timers.remove(&id)?;
         self.places.remove(&kept.place);
         if let Some(code) = kept.code.as_deref()
@@ -195,18 +277,11 @@ impl Book {
         {
             self.codes.remove(code);
         }
-        self.periodic -= usize::from(id > 0);
         self.bytes -= kept.json.len();
         Some(kept)
     }
 
-    /// Ids, in ascending order.
-    pub fn ids(&self) -> impl Iterator<Item = i64> {
-        self.timers.keys().copied()
-    }
-
-    /// Places and timers in the list's order, beginning behind `place`.
-    pub fn behind(&self, place: u64) -> impl Iterator<Item = (u64, &Kept)> {
+    fn behind(&self, place: u64) -> impl Iterator<Item = (u64, &Kept)> {
         self.places
             .range(place + 1..)
             .filter_map(|(place, id)| Some((*place, self.get(*id)?)))

@@ -34,7 +34,10 @@ impl Timers {
             }
             TimerRequest::Get(key) => self.row_of(&key).map(Some),
             TimerRequest::Log(key) => self.log_of(&key).map(Some),
-            TimerRequest::Failed => Ok(Some(self.failed_rows())),
+            TimerRequest::Failed => {
+                self.list_failed(to);
+                Ok(None)
+            }
             TimerRequest::Preview { cron, tz, from, n } => {
                 self.preview(&cron, tz.as_deref(), from, n).map(Some)
             }

@@ -4,10 +4,11 @@
 use crate::call::answer::Answer;
 use crate::call::error::CallError;
 use crate::ids::ConnId;
-use crate::limits::FINISH_RETRY_MS;
+use crate::limits::{FINISH_RETRY_MS, FREED_PER_TURN};
 use crate::message::{TimerChange, TimerRecord};
-use crate::state::timers::book::{Finished, Kept};
-use crate::state::timers::machine::{Timers, TimersOutput};
+use crate::state::timer_queue::TimerQueue;
+use crate::state::timers::book::{Finished, Kept, Shelf};
+use crate::state::timers::machine::{Timers, TimersOutput, new_queue};
 
 /// A change under way to the disk.
 #[derive(Debug)]
@@ -29,8 +30,19 @@ enum Undo {
         kept: Option<Box<Kept>>,
         failed: Option<Box<str>>,
     },
-    /// All that were there.
-    Cleared(Vec<Kept>),
+    /// All periodic timers that were there.
+    Cleared(Box<Cleared>),
+}
+
+/// Periodic timers as they were, and when each was due.
+#[derive(Debug)]
+struct Cleared {
+    shelf: Shelf,
+    ticks: TimerQueue,
+    wall: TimerQueue,
+    /// Those that the disk had still to take.
+    pending: Vec<i64>,
+    new_times: u32,
 }
 
 impl Timers {
@@ -61,13 +73,46 @@ impl Timers {
 
     /// Takes all periodic timers out.
     pub(super) fn clear(&mut self, reply: (ConnId, Answer)) {
-        let ids: Vec<i64> = self.book.ids().filter(|id| *id > 0).collect();
-        let mut all = Vec::with_capacity(ids.len());
-        for id in ids {
-            self.unschedule(id);
-            all.extend(self.book.remove(id).map(|kept| *kept));
+        let shelf = self.book.take_periodic();
+        let is_pending = |id: &i64| shelf.get(*id).is_some_and(|kept| kept.pending.is_some());
+        let changed = self.ops.iter().filter_map(|op| match op.undo {
+            Undo::Timer { id, .. } => Some(id),
+            _ => None,
+        });
+        let cleared = Box::new(Cleared {
+            pending: changed.filter(is_pending).collect(),
+            shelf,
+            ticks: std::mem::replace(&mut self.ticks, new_queue()),
+            wall: std::mem::replace(&mut self.wall, new_queue()),
+            new_times: self.new_times,
+        });
+        self.record(TimerChange::Clear, Some(reply), Undo::Cleared(cleared));
+    }
+
+    /// Frees what was cleared, a turn's share: each timer is some blocks of memory.
+    pub(super) fn free_cleared(&mut self) {
+        if let Some(shelf) = self.cleared.last_mut()
+            && shelf.free(FREED_PER_TURN)
+        {
+            self.cleared.pop();
         }
-        self.record(TimerChange::Clear, Some(reply), Undo::Cleared(all));
+    }
+
+    /// Nothing has come since that is still there: it was undone first.
+    fn restore_cleared(&mut self, cleared: Cleared) {
+        self.book.put_back(cleared.shelf);
+        (self.ticks, self.wall) = (cleared.ticks, cleared.wall);
+        for id in cleared.pending {
+            if let Some(kept) = self.book.get_mut(id)
+                && kept.pending.is_some_and(|seq| seq <= self.committed)
+            {
+                kept.pending = None;
+                self.begin(id, false);
+            }
+        }
+        if cleared.new_times != self.new_times {
+            self.take_new_time();
+        }
     }
 
     /// A persistent one-shot is over: it goes, or goes to the failed ones. Its time is up either way.
@@ -116,6 +161,9 @@ impl Timers {
             {
                 kept.pending = None;
                 self.begin(id, false);
+            }
+            if let Undo::Cleared(cleared) = op.undo {
+                self.cleared.push(cleared.shelf);
             }
             if let Some((to, answer)) = op.reply {
                 self.reply(to, answer);
@@ -167,11 +215,7 @@ impl Timers {
                     self.restore(kept);
                 }
             }
-            Undo::Cleared(all) => {
-                for kept in all {
-                    self.restore(Box::new(kept));
-                }
-            }
+            Undo::Cleared(cleared) => self.restore_cleared(*cleared),
         }
     }
 

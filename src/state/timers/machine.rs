@@ -19,8 +19,9 @@ use crate::settings::Settings;
 use crate::state::dispatch::Dispatch;
 use crate::state::timer_queue::TimerQueue;
 use crate::state::timer_queue::id_pages::IdPages;
-use crate::state::timers::book::Book;
+use crate::state::timers::book::{Book, Shelf};
 use crate::state::timers::changes::Op;
+use crate::state::timers::clock_steps::{Retiming, Skipped};
 use crate::state::timers::fields::Zones;
 use crate::state::timers::rows::Listing;
 use crate::state::timers::runs::Run;
@@ -99,8 +100,10 @@ pub struct Timers {
     pub(super) book: Book,
     /// One-shots that are not kept.
     pub(super) texts: Texts,
-    /// By the monotonic clock: one-shots, intervals, looks.
+    /// One-shots, by the monotonic clock.
     pub(super) queue: TimerQueue,
+    /// Intervals and looks, by the monotonic clock.
+    pub(super) ticks: TimerQueue,
     /// By the wall clock, Unix ms: crontab lines.
     pub(super) wall: TimerQueue,
     pub(super) dispatch: Dispatch,
@@ -124,6 +127,12 @@ pub struct Timers {
     pub(super) ops: VecDeque<Op>,
     /// Persistent one-shots that failed: fields as JSON, by id.
     pub(super) failed: BTreeMap<i64, Box<str>>,
+    /// Periodic timers that are gone and not freed yet.
+    pub(super) cleared: Vec<Shelf>,
+    /// How often the wall clock was set to a new time.
+    pub(super) new_times: u32,
+    pub(super) retiming: Option<Retiming>,
+    pub(super) skipped: Option<Skipped>,
     pub(super) listings: VecDeque<Listing>,
     pub(super) rows_left: usize,
     pub(super) outputs: VecDeque<TimersOutput>,
@@ -143,8 +152,9 @@ impl Timers {
             now: setup.now,
             book: Book::default(),
             texts: Texts::default(),
-            queue: TimerQueue::new(TIMERS_PENDING_MAX),
-            wall: TimerQueue::new(TIMERS_PENDING_MAX),
+            queue: new_queue(),
+            ticks: new_queue(),
+            wall: new_queue(),
             dispatch: Dispatch::new(DISPATCH_QUEUE_MAX),
             runs: IdPages::default(),
             deadlines: BTreeSet::new(),
@@ -161,6 +171,10 @@ impl Timers {
             committed: 0,
             ops: VecDeque::new(),
             failed: BTreeMap::new(),
+            cleared: Vec::new(),
+            new_times: 0,
+            retiming: None,
+            skipped: None,
             listings: VecDeque::new(),
             rows_left: TIMER_ROWS_PER_TURN,
             outputs: VecDeque::new(),
@@ -184,12 +198,14 @@ impl Timers {
             self.workers_full_until = None;
         }
         self.check_clock(before);
+        self.continue_retiming();
         if !self.stopping {
             self.handle_due();
         }
         self.handle_deadlines();
         self.send();
         self.continue_listings();
+        self.free_cleared();
     }
 
     /// Tells the time of what comes next: within a turn it goes on, and a call that came late in it waits from then.
@@ -225,7 +241,8 @@ impl Timers {
     /// for never. A past time means at once.
     pub fn poll_timeout(&self) -> Option<u64> {
         let now_ms = self.now.mono_ms;
-        if !self.outputs.is_empty() || !self.listings.is_empty() {
+        let is_unfinished = !self.listings.is_empty() || !self.cleared.is_empty();
+        if !self.outputs.is_empty() || is_unfinished || self.retiming.is_some() {
             return Some(now_ms);
         }
         let deadline = self.deadlines.first().map(|&(at_ms, _)| at_ms);
@@ -241,7 +258,8 @@ impl Timers {
             .wall
             .next_due()
             .map(|at_ms| now_ms + at_ms.saturating_sub(self.now.unix_ms).min(CLOCK_CHECK_MS));
-        [deadline, send, wall, self.queue.next_due()]
+        let (once, tick) = (self.queue.next_due(), self.ticks.next_due());
+        [deadline, send, wall, once, tick]
             .into_iter()
             .flatten()
             .min()
@@ -254,7 +272,7 @@ impl Timers {
 
     /// What was counted, and how things stand.
     pub fn counters(&mut self) -> &TimerCounters {
-        self.counters.pending = self.queue.len() + self.wall.len();
+        self.counters.pending = self.queue.len() + self.ticks.len() + self.wall.len();
         self.counters.queue_depth = self.dispatch.queued();
         self.counters.busy_workers = self.dispatch.out();
         self.counters.periodic = self.book.periodic();
@@ -311,4 +329,9 @@ impl Timers {
             .wrapping_add(1_442_695_040_888_963_407);
         (self.random >> 33) % bound.max(1)
     }
+}
+
+/// For timers of one kind.
+pub(super) fn new_queue() -> TimerQueue {
+    TimerQueue::new(TIMERS_PENDING_MAX)
 }

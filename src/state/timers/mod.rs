@@ -13,7 +13,8 @@
 //! | [`machine`] | `Timers`: turns, inputs, outputs |
 //! | [`calls`] | what each call does and answers |
 //! | [`changes`] | records, undo, commit |
-//! | [`schedule`] | when a timer is due; steps of the wall clock |
+//! | [`schedule`] | when a timer is due |
+//! | [`clock_steps`] | what a step of the wall clock does to that |
 //! | [`runs`] | from due to answered: overlap, retries, log lines |
 //! | [`sending`] | how a callback goes out |
 //! | [`rows`] | `Timer.query`, `get`, `log`, `failed`, `preview` |
@@ -27,6 +28,7 @@
 pub mod book;
 pub mod calls;
 pub mod changes;
+pub mod clock_steps;
 pub mod fields;
 pub mod machine;
 pub mod rows;

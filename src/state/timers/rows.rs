@@ -15,27 +15,49 @@ use crate::state::timers::calls::bad_timer;
 use crate::state::timers::fields::{self, Fields, STORED_DUE};
 use crate::state::timers::machine::Timers;
 
-/// An answer of `Timer.query` that is being made, some rows a turn.
+/// A long answer that is being made, some rows a turn.
 #[derive(Debug)]
 pub struct Listing {
     to: ConnId,
-    /// The last place that is in it.
-    place: u64,
-    /// What a timer's fields must hold, as JSON.
-    wanted: Box<str>,
+    rows: Rows,
     /// Rows that may still come.
     left: usize,
     text: Vec<u8>,
 }
 
+/// Which rows, and how far they are made.
+#[derive(Debug)]
+enum Rows {
+    /// `Timer.query`
+    Kept {
+        /// The last place that was looked at.
+        place: u64,
+        /// What a timer's fields must hold, as JSON.
+        wanted: Box<str>,
+    },
+    /// `Timer.failed`
+    Failed {
+        /// The last id that was looked at.
+        id: i64,
+    },
+}
+
 impl Timers {
     /// Begins an answer of `Timer.query`.
     pub(super) fn list(&mut self, to: ConnId, wanted: Box<str>, limit: usize) {
+        self.begin_listing(to, Rows::Kept { place: 0, wanted }, limit);
+    }
+
+    /// Begins an answer of `Timer.failed`: the oldest first.
+    pub(super) fn list_failed(&mut self, to: ConnId) {
+        self.begin_listing(to, Rows::Failed { id: 0 }, usize::MAX);
+    }
+
+    fn begin_listing(&mut self, to: ConnId, rows: Rows, left: usize) {
         self.listings.push_back(Listing {
             to,
-            place: 0,
-            wanted,
-            left: limit,
+            rows,
+            left,
             text: b"[".to_vec(),
         });
         self.continue_listings();
@@ -46,24 +68,7 @@ impl Timers {
         while self.rows_left > 0
             && let Some(mut listing) = self.listings.pop_front()
         {
-            let before = listing.place;
-            let mut rows = 0;
-            for (place, kept) in self.book.behind(before).take(self.rows_left) {
-                listing.place = place;
-                rows += 1;
-                if !kept.json.contains(&*listing.wanted) {
-                    continue;
-                }
-                if listing.text.len() > 1 {
-                    listing.text.push(b',');
-                }
-                let row = self.row(kept);
-                json::write(&mut listing.text, &row);
-                listing.left -= 1;
-                if listing.left == 0 {
-                    break;
-                }
-            }
+            let rows = self.make_rows(&mut listing);
             if rows == self.rows_left && listing.left > 0 {
                 self.listings.push_front(listing);
                 self.rows_left = 0;
@@ -75,6 +80,37 @@ impl Timers {
             let text = String::from_utf8(listing.text).unwrap_or_default();
             self.reply(listing.to, Ok(Data::Rendered(text.into())));
         }
+    }
+
+    /// Makes as many rows as the turn has left; how many timers it looked at.
+    fn make_rows(&self, listing: &mut Listing) -> usize {
+        let mut looked = 0;
+        match &mut listing.rows {
+            Rows::Kept { place, wanted } => {
+                for (at, kept) in self.book.behind(*place).take(self.rows_left) {
+                    *place = at;
+                    looked += 1;
+                    if !kept.json.contains(&**wanted) {
+                        continue;
+                    }
+                    put_row(&mut listing.text, &self.row(kept));
+                    listing.left -= 1;
+                    if listing.left == 0 {
+                        break;
+                    }
+                }
+            }
+            Rows::Failed { id } => {
+                // Ids count down.
+                let behind = self.failed.range(..*id).rev();
+                for (&at, text) in behind.take(self.rows_left) {
+                    *id = at;
+                    looked += 1;
+                    put_row(&mut listing.text, &failed_row(at, text));
+                }
+            }
+        }
+        looked
     }
 
     /// `Timer.get`
@@ -111,24 +147,6 @@ impl Timers {
             })
         });
         Ok(Data::Json(Value::Array(rows.collect())))
-    }
-
-    /// `Timer.failed`: the oldest first.
-    pub(super) fn failed_rows(&self) -> Data {
-        // Ids count down.
-        let rows = self.failed.iter().rev().map(|(id, text)| {
-            let mut fields: Fields = serde_json::from_str(text).unwrap_or_default();
-            let (at, error) = (
-                fields.shift_remove("failedAt"),
-                fields.shift_remove("error"),
-            );
-            fields::remove_stored(&mut fields);
-            fields.insert("id".to_owned(), (*id).into());
-            fields.insert("failedAt".to_owned(), at.unwrap_or_default());
-            fields.insert("error".to_owned(), error.unwrap_or_default());
-            Value::Object(fields)
-        });
-        Data::Json(Value::Array(rows.collect()))
     }
 
     /// What is stored of a one-shot that failed.
@@ -204,6 +222,28 @@ impl Timers {
         }
         Value::Object(row)
     }
+}
+
+/// One more row of a list that has begun.
+fn put_row(list: &mut Vec<u8>, row: &Value) {
+    if list.len() > 1 {
+        list.push(b',');
+    }
+    json::write(list, row);
+}
+
+/// A one-shot that failed: its fields, `id`, when and why.
+fn failed_row(id: i64, text: &str) -> Value {
+    let mut fields: Fields = serde_json::from_str(text).unwrap_or_default();
+    let (at, error) = (
+        fields.shift_remove("failedAt"),
+        fields.shift_remove("error"),
+    );
+    fields::remove_stored(&mut fields);
+    fields.insert("id".to_owned(), id.into());
+    fields.insert("failedAt".to_owned(), at.unwrap_or_default());
+    fields.insert("error".to_owned(), error.unwrap_or_default());
+    Value::Object(fields)
 }
 
 /// `YYYY-MM-DD HH:MM:SS` in that zone; null for none.

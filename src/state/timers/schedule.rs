@@ -1,16 +1,11 @@
 //! When timers are due. Intervals, looks and waits follow the monotonic clock, crontab lines the wall clock; a
-//! line's next time is kept as wall time, so a step of the clock moves nothing by itself.
-//!
-//! | step of the wall clock | fixed lines | wildcard lines |
-//! |---|---|---|
-//! | forward, up to 3 h | what was skipped runs now | go on from the present minute |
-//! | back, up to 3 h | wait until the time they had reached comes again | likewise |
-//! | more | go on from the new time | likewise |
+//! line's next time is kept as wall time, so a step of the clock moves nothing by itself ([`super::clock_steps`]).
 
 use crate::ids::Now;
-use crate::limits::{BROKEN_TIMERS_LOGGED_MAX, CLOCK_STEP_MS_MAX, CLOCK_STEP_MS_MIN, DUE_PER_TURN};
+use crate::limits::{BROKEN_TIMERS_LOGGED_MAX, CLOCK_STEP_MS_MAX, DUE_PER_TURN};
 use crate::proto::json;
 use crate::state::cron::Cron;
+use crate::state::timer_queue::TimerQueue;
 use crate::state::timers::book::{History, Kept, Suspended};
 use crate::state::timers::fields::{
     self, Fields, Plan, Rhythm, STORED_DUE, STORED_RAN_TO, STORED_RUNS,
@@ -147,7 +142,16 @@ impl Timers {
             }
         };
         // The queue takes more than the book holds.
-        let _ = self.queue.add(id, due_ms);
+        let _ = self.mono_queue(id).add(id, due_ms);
+    }
+
+    /// Where a timer's due time by the monotonic clock is.
+    pub(super) fn mono_queue(&mut self, id: i64) -> &mut TimerQueue {
+        if id > 0 {
+            &mut self.ticks
+        } else {
+            &mut self.queue
+        }
     }
 
     /// Puts a timer back on the schedule it was taken off by a change that was undone.
@@ -158,7 +162,7 @@ impl Timers {
         let (version, is_once) = (kept.version, id < 0);
         match kept.suspended.take() {
             Some(Suspended::Mono(due_ms)) => {
-                let _ = self.queue.add(id, due_ms);
+                let _ = self.mono_queue(id).add(id, due_ms);
             }
             Some(Suspended::Wall(due_ms)) => {
                 let _ = self.wall.add(id, due_ms);
@@ -171,9 +175,10 @@ impl Timers {
 
     /// Takes a timer off its schedule.
     pub(super) fn unschedule(&mut self, id: i64) {
-        let mono = self.queue.due_ms(id).map(Suspended::Mono);
+        let queue = self.mono_queue(id);
+        let mono = queue.due_ms(id).map(Suspended::Mono);
+        queue.cancel(id);
         let wall = self.wall.due_ms(id).map(Suspended::Wall);
-        self.queue.cancel(id);
         self.wall.cancel(id);
         if let Some(kept) = self.book.get_mut(id) {
             kept.suspended = mono.or(wall);
@@ -193,6 +198,16 @@ impl Timers {
             }
         }
         for _ in 0..DUE_PER_TURN {
+            let Some(due) = self.ticks.pop_due(self.now.mono_ms) else {
+                break;
+            };
+            self.handle_due_kept(due.id, due.due_ms);
+        }
+        for _ in 0..DUE_PER_TURN {
+            // Their times are those of the old clock.
+            if self.retiming.is_some() {
+                break;
+            }
             let Some(due) = self.wall.pop_due(self.now.unix_ms) else {
                 break;
             };
@@ -202,9 +217,13 @@ impl Timers {
 
     fn handle_due_kept(&mut self, id: i64, due_ms: u64) {
         let (now, now_s) = (self.now, self.now_s());
+        let has_old_look = self.is_to_be_retimed(id);
         let Some(kept) = self.book.get_mut(id) else {
             return;
         };
+        if has_old_look {
+            kept.looked = None;
+        }
         if let Some(finished) = kept.finished.clone() {
             return self.finish(id, finished);
         }
@@ -232,7 +251,7 @@ impl Timers {
         if let Some(wait_ms) = wait_ms {
             // From the first run on, so that lateness does not add up.
             let passed = now.mono_ms.saturating_sub(anchor_ms) / wait_ms;
-            let _ = self.queue.add(id, anchor_ms + (passed + 1) * wait_ms);
+            let _ = self.ticks.add(id, anchor_ms + (passed + 1) * wait_ms);
         }
         if is_due {
             self.fire(id, now.mono_ms - due_ms);
@@ -253,6 +272,12 @@ impl Timers {
         if is_over(plan, kept.counted, now_s) {
             return;
         }
+        if let Some(skipped) = self.skipped
+            && cron.is_wildcard()
+            && skipped.holds(kept.occurrence_s, due_unix_ms)
+        {
+            return self.schedule_line(id, skipped.minute_s - 1, false);
+        }
         let late_s_max = if cron.is_wildcard() {
             WILDCARD_LATE_S_MAX
         } else {
@@ -269,7 +294,7 @@ impl Timers {
     }
 
     /// Sets a crontab line's next time: the first after `after_s`; `at_once` if that has passed.
-    fn schedule_line(&mut self, id: i64, after_s: i64, at_once: bool) {
+    pub(super) fn schedule_line(&mut self, id: i64, after_s: i64, at_once: bool) {
         let (now_s, now_ms) = (self.now_s(), self.now.unix_ms);
         let Some(kept) = self.book.get_mut(id) else {
             return;
@@ -296,73 +321,17 @@ impl Timers {
         }
     }
 
-    /// Notices a step of the wall clock between two turns.
-    pub(super) fn check_clock(&mut self, before: Now) {
-        let passed_ms = self.now.mono_ms.saturating_sub(before.mono_ms);
-        let expected_ms = before.unix_ms + passed_ms;
-        let step_ms = self.now.unix_ms.abs_diff(expected_ms);
-        if step_ms < CLOCK_STEP_MS_MIN {
-            return;
-        }
-        let is_forward = self.now.unix_ms > expected_ms;
-        let direction = if is_forward { "forward" } else { "back" };
-        self.log(&format!(
-            "the clock was set {direction} by {} s",
-            step_ms / 1_000
-        ));
-        if step_ms > CLOCK_STEP_MS_MAX {
-            self.take_new_time();
-        } else if is_forward {
-            self.skip_wildcards();
-        }
-    }
-
-    fn take_new_time(&mut self) {
-        let now_s = self.now_s();
-        let ids: Vec<i64> = self.book.ids().collect();
-        for id in ids {
-            if let Some(kept) = self.book.get_mut(id) {
-                kept.looked = None;
-                // What waits for the disk begins then.
-                if self.wall.cancel(id) {
-                    kept.ran_to_s = now_s;
-                    self.schedule_line(id, now_s, false);
-                }
-            }
-        }
-    }
-
-    /// Wildcard lines that would be due by the step alone go on from the present minute.
-    fn skip_wildcards(&mut self) {
-        let now_s = self.now_s();
-        let minute_s = now_s - now_s.rem_euclid(60);
-        let mut due = Vec::new();
-        while let Some(entry) = self.wall.pop_due(self.now.unix_ms) {
-            due.push(entry);
-        }
-        for entry in due {
-            let is_wildcard = self.book.get(entry.id).is_some_and(|kept| {
-                kept.plan.as_ref().is_ok_and(
-                    |plan| matches!(&plan.rhythm, Rhythm::Line(cron) if cron.is_wildcard()),
-                ) && kept.occurrence_s < minute_s
-            });
-            if is_wildcard {
-                self.schedule_line(entry.id, minute_s - 1, false);
-            } else {
-                let _ = self.wall.add(entry.id, entry.due_ms);
-            }
-        }
-    }
-
     /// When a kept timer runs next, Unix s.
     pub(super) fn next_run_s(&self, kept: &Kept) -> Option<i64> {
         if let Some(due_ms) = self.wall.due_ms(kept.id) {
             return Some((due_ms / 1_000) as i64);
         }
-        let due_ms = self
-            .queue
-            .due_ms(kept.id)
-            .filter(|_| kept.finished.is_none())?;
+        let queue = if kept.id > 0 {
+            &self.ticks
+        } else {
+            &self.queue
+        };
+        let due_ms = queue.due_ms(kept.id).filter(|_| kept.finished.is_none())?;
         let wait_ms = due_ms.saturating_sub(self.now.mono_ms);
         let due_unix_ms = self.now.unix_ms.saturating_add(wait_ms);
         match &kept.plan.as_ref().ok()?.rhythm {

@@ -26,6 +26,8 @@ enum Asked {
     Set(u64, Kind),
     Del(i64),
     Change(i64),
+    /// Periodic timers with a lower id.
+    Clear(i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,6 +124,7 @@ impl World {
             0..=3 => self.set(),
             4 => self.delete(),
             18 => self.change(),
+            17 if self.random.one_in(12) => self.clear(),
             5..=9 => self.work(),
             10..=13 => self.store(),
             14 if self.random.one_in(4) => self.step_clock(),
@@ -211,6 +214,14 @@ impl World {
             TimerRequest::Change(key, fields.as_object().cloned().expect("an object"))
         };
         self.call(request, Asked::Change(id));
+    }
+
+    fn clear(&mut self) {
+        for (&id, known) in &mut self.known {
+            known.is_doubtful |= id > 0;
+        }
+        let below = self.timers.next_id;
+        self.call(TimerRequest::Clear, Asked::Clear(below));
     }
 
     /// A worker ends some callbacks, or dies with them.
@@ -372,6 +383,14 @@ impl World {
                     known.since_ms = self.now.mono_ms;
                     known.since_unix_ms = self.now.unix_ms;
                     known.ran = 0;
+                }
+            }
+            (Some(Asked::Clear(below)), Some(_)) => {
+                self.known.retain(|id, _| *id < 0 || *id >= below);
+            }
+            (Some(Asked::Clear(_)), None) => {
+                for known in self.known.values_mut() {
+                    known.is_doubtful = false;
                 }
             }
             (Some(Asked::Del(id)), None) => {

@@ -1,6 +1,7 @@
 //! What calls answer and what is stored: errors, changes, undo.
 
 use super::*;
+use crate::limits::FREED_PER_TURN;
 
 #[test]
 fn errors() {
@@ -338,4 +339,91 @@ fn a_run_asked_for_before_its_timer_is_stored_waits_for_that() {
     assert_eq!(rig.end_all(), 1);
     rig.advance(300_000);
     assert_eq!(rig.end_all(), 1, "beside its schedule");
+}
+
+#[test]
+fn a_clear_of_many_is_at_once_and_frees_in_turns() {
+    let calls = 2 * FREED_PER_TURN as i64 + 10;
+    let timers = (1..=calls)
+        .map(|id| {
+            let json = format!(r#"{{"url":"h/{id}","cron":"1 1 * * *","code":"a-b-{id}"}}"#);
+            (id, json.into())
+        })
+        .collect();
+    let stored = StoredTimers {
+        timers,
+        ..StoredTimers::default()
+    };
+    let mut rig = Rig::with(Now::default(), stored);
+    let kept = id_of(&rig.set(json!({"url": "h/p", "persist": 1, "wait": 60_000})));
+    assert_eq!(rig.call(TimerRequest::Clear), json!([0, null]));
+    let rows = rig.rows();
+    assert_eq!((rows[0]["id"].as_i64(), rows.len()), (Some(kept), 1));
+    assert_eq!(rig.call(TimerRequest::Get(code("a-b-7")))[0], 1);
+    let mut turns = 0;
+    while !rig.timers.cleared.is_empty() {
+        assert_eq!(rig.timers.poll_timeout(), Some(rig.now.mono_ms), "goes on");
+        rig.turn();
+        turns += 1;
+    }
+    assert_eq!(turns, 3);
+    let again = json!({"url": "h/p", "cron": "1 1 * * *", "code": "a-b-7"});
+    assert_eq!(id_of(&rig.set(again)), calls + 1);
+}
+
+#[test]
+fn a_clear_that_is_refused_restores_what_the_disk_took_meanwhile() {
+    let mut rig = Rig::new();
+    let old = id_of(&rig.set(json!({"url": "h/old", "cron": 1, "wait": 10_000})));
+    rig.advance(0);
+    rig.end_all();
+    rig.commits = false;
+    rig.set(json!({"url": "h/new", "cron": 1, "wait": 60_000}));
+    let set = rig.records.last().expect("one").seq;
+    rig.call(TimerRequest::Clear);
+    let clear = rig.records.last().expect("one").seq;
+    rig.set(json!({"url": "h/later", "cron": 1, "wait": 100}));
+    rig.handle(TimersInput::Committed { seq: set });
+    rig.advance(10_000);
+    assert!(rig.out.is_empty(), "all of them wait for the disk");
+    rig.handle(TimersInput::Refused {
+        seq: clear,
+        reason: "disk full".into(),
+    });
+    rig.advance(0);
+    let fired: Vec<String> = rig.fired().into_iter().map(|(url, _)| url).collect();
+    assert_eq!(fired, ["old", "new"], "one begins, one was due");
+    let ids: Vec<_> = rig.rows().iter().map(|row| row["id"].as_i64()).collect();
+    assert_eq!(ids, [Some(old), Some(old + 1)]);
+}
+
+#[test]
+fn failed_ones_are_listed_in_turns() {
+    let failed = (1..=250)
+        .map(|n| {
+            let json = format!(r#"{{"url":"h/{n}","persist":1,"failedAt":"then","error":"e"}}"#);
+            (-n, json.into())
+        })
+        .collect();
+    let stored = StoredTimers {
+        failed,
+        ..StoredTimers::default()
+    };
+    let mut rig = Rig::with(Now::default(), stored);
+    rig.handle(TimersInput::Call(Box::new(TimerCall {
+        reply_to: ConnId {
+            key: 9,
+            generation: 0,
+        },
+        request: TimerRequest::Failed,
+    })));
+    assert_eq!(rig.timers.listings.len(), 1, "100 rows so far");
+    let answer = rig.call(TimerRequest::Failed);
+    let rows = answer[1].as_array().expect("rows");
+    assert_eq!(rows.len(), 250);
+    assert_eq!(
+        rows[249],
+        json!({"url": "h/250", "persist": 1, "id": -250, "failedAt": "then", "error": "e"})
+    );
+    assert_eq!(rows[0]["id"], -1, "the oldest first");
 }

@@ -246,3 +246,75 @@ fn many_intervals_start_in_turns() {
     assert_eq!(count, 5_000);
     assert_eq!(rig.rows().len(), 5_000);
 }
+
+/// So many crontab lines of that kind, from the disk.
+fn many_lines(count: i64, line: &str) -> Rig {
+    let timers = (1..=count)
+        .map(|id| {
+            let json = format!(r#"{{"url":"h{}/{id}","cron":"{line}"}}"#, id % 50);
+            (id, json.into())
+        })
+        .collect();
+    let now = Now {
+        mono_ms: 5_000,
+        unix_ms: MIDNIGHT_MS,
+    };
+    let stored = StoredTimers {
+        timers,
+        ..StoredTimers::default()
+    };
+    Rig::with(now, stored)
+}
+
+#[test]
+fn a_new_time_is_taken_in_turns_and_misses_nothing_meanwhile() {
+    let mut rig = many_lines(1_000, "0 12 * * *");
+    // One second before noon two days later: the lines that wait meanwhile are not run for it.
+    rig.step_clock(86_400 * 2 + 43_199);
+    rig.turn();
+    assert_eq!(rig.timers.poll_timeout(), Some(rig.now.mono_ms), "goes on");
+    assert!(rig.timers.retiming.is_some());
+    assert!(rig.fired().is_empty());
+    // Noon comes before the last of them know of it.
+    rig.now.unix_ms += 1_500;
+    rig.now.mono_ms += 1_500;
+    rig.turn();
+    assert!(rig.timers.retiming.is_some());
+    assert!(rig.fired().is_empty());
+    rig.set(json!({"url": "h/late", "cron": "0 12 * * *"}));
+    let mut count = 0;
+    for _ in 0..200 {
+        rig.advance(0);
+        count += rig.fired().len();
+    }
+    assert_eq!(count, 1_000, "each once, the late one not");
+    assert!(rig.timers.retiming.is_none());
+    rig.advance(60_000);
+    assert!(rig.fired().is_empty());
+}
+
+#[test]
+fn what_a_step_forward_skips_is_skipped_in_turns() {
+    let mut rig = many_lines(1_000, "*/10 * * * *");
+    rig.step_clock(3_600 + 90);
+    rig.turn();
+    assert!(rig.fired().is_empty());
+    rig.advance(0);
+    assert!(rig.fired().is_empty());
+    let next: Vec<_> = rig
+        .rows()
+        .iter()
+        .map(|row| row["nextRun"].clone())
+        .collect();
+    assert_eq!(next.len(), 1_000);
+    assert!(
+        next.iter().all(|at| at == "2026-11-22 01:10:00"),
+        "{next:?}"
+    );
+    // Set back again, a line that is new since then is not one of those.
+    rig.step_clock(-3_600);
+    rig.turn();
+    rig.set(json!({"url": "h/new", "cron": "*/10 * * * *"}));
+    rig.advance(600_000);
+    assert_eq!(rig.fired(), [("new".to_owned(), 600)]);
+}
