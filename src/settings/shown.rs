@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::pages;
 use crate::proto::mask::is_secret_name;
 use crate::settings::change::Origin;
 use crate::settings::rule::Rule;
@@ -10,8 +11,8 @@ use crate::settings::table::{Setting, Settings, TABLE, When};
 /// What stands for a secret that is set.
 const HIDDEN: &str = "?";
 
-/// Where the Chinese words on every setting are; a test holds its rows to the table's.
-const CHINESE: &str = include_str!("../../static/README.zh.md");
+/// Where the Chinese words on every setting are; a test of the table holds its rows to it.
+const CHINESE: &str = "/manual/zh/settings.html";
 
 impl Settings {
     /// A row for each setting, in the order of the documentation, then one for each `conf_*` value that is none of ours.
@@ -53,7 +54,7 @@ impl Settings {
                 Origin::CommandLine => "command line",
                 Origin::RunTime => "conf",
             },
-            "doc": doc.unwrap_or(setting.doc),
+            "doc": doc.as_deref().unwrap_or(setting.doc),
         });
         match setting.rule {
             Rule::Bool => row["words"] = json!(["true", "false"]),
@@ -64,12 +65,18 @@ impl Settings {
     }
 }
 
-/// The last column of a setting's row.
-fn chinese(name: &str) -> Option<&'static str> {
-    let start = format!("| `{name}` |");
-    let row = CHINESE.lines().find(|line| line.starts_with(&start))?;
-    let (_, doc) = row.strip_suffix(" |")?.rsplit_once(" | ")?;
-    Some(doc)
+/// The last cell of a setting's row on the page, without markup.
+fn chinese(name: &str) -> Option<String> {
+    let page = str::from_utf8(pages::find(CHINESE)?.bytes).ok()?;
+    let start = format!("<tr id=\"{name}\">");
+    let row = page.lines().find(|line| line.starts_with(&start))?;
+    let (_, doc) = row.strip_suffix("</td></tr>")?.rsplit_once("<td>")?;
+    let doc = doc.replace("<code>", "").replace("</code>", "");
+    Some(
+        doc.replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&amp;", "&"),
+    )
 }
 
 #[cfg(test)]
@@ -123,7 +130,11 @@ mod tests {
     fn every_setting_has_chinese_words() {
         for setting in &TABLE {
             let doc = chinese(setting.name).unwrap_or_else(|| panic!("{}", setting.name));
-            assert!(!doc.is_ascii(), "{}: {doc}", setting.name);
+            assert!(
+                !doc.is_ascii() && !doc.contains("code>"),
+                "{}: {doc}",
+                setting.name
+            );
         }
     }
 }

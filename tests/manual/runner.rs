@@ -155,13 +155,18 @@ impl<'p> Runner<'p> {
         None
     }
 
-    /// A plugin is put where the page says and loaded.
+    /// A plugin is put where the page says and loaded. Without a place, it is the body of a function, and what that
+    /// returns is what it prints.
     #[track_caller]
     fn plugin(&self, sample: &Sample) -> Option<String> {
-        let name = sample.file.as_deref().expect("data-file");
+        let name = sample.file.as_deref().unwrap_or("jdserver.d/99-sample.lua");
         let path = self.server.folder().join(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
-        fs::write(path, self.here(&sample.text)).expect("a file");
+        let text = match sample.file {
+            Some(_) => sample.text.clone(),
+            None => format!("function api_sample(env)\n{}\nend\n", sample.text),
+        };
+        fs::write(path, self.here(&text)).expect("a file");
         assert_eq!(
             get(&self.server, "/reload"),
             "[0,true]\n",
@@ -169,7 +174,10 @@ impl<'p> Runner<'p> {
             self.page.name,
             sample.text
         );
-        None
+        sample
+            .file
+            .is_none()
+            .then(|| get(&self.server, "/sample?_raw=1"))
     }
 
     /// A text with this server instead of the one on the usual port.
