@@ -20,7 +20,7 @@ use crate::proto::mime;
 use crate::proto::request::{self, Head, HttpError, Method};
 use crate::proto::response::{self, Persistence};
 use crate::state::calls::{Caller, Progress};
-use crate::state::connection::{Incoming, Meta, Phase, ReplyAs, WebSocket};
+use crate::state::connection::{Incoming, InputState, Meta, Phase, ReplyAs, WebSocket};
 use crate::state::metrics;
 use crate::state::respond::{CALL_TYPE, METHODS};
 use crate::state::server::{Server, live};
@@ -284,6 +284,13 @@ impl<S> Server<S> {
     }
 
     fn upgrade(&mut self, id: ConnId, head: &Head<'_, '_>) {
+        if self
+            .conn(id)
+            .is_some_and(|conn| conn.input == InputState::Lost)
+        {
+            // It waited behind a call until its peer was gone: the frames behind it are nobody's.
+            return self.linger(id);
+        }
         let query = Form::parse(head.query.as_bytes());
         let allowed = head
             .header("origin")

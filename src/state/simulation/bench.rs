@@ -9,7 +9,7 @@ use crate::message::plugin::{PluginMsg, PluginTable};
 use crate::settings::Settings;
 use crate::state::server::{Input, Output, Server, Setup};
 
-const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+pub(super) const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A server and its surroundings.
 pub(in crate::state) struct Bench {

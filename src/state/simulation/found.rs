@@ -1,6 +1,6 @@
 //! What the simulation found, each as small as it can be shown.
 
-use super::bench::Bench;
+use super::bench::{Bench, UPGRADE};
 use super::wire::{Rng, frame};
 use crate::ids::ConnId;
 use crate::state::server::Input;
@@ -80,4 +80,22 @@ fn a_message_that_had_to_wait_is_not_for_who_moved_meanwhile() {
         bench.pass(1);
     }
     assert_eq!(hellos, 1);
+}
+
+#[test]
+fn an_upgrade_that_waited_until_its_peer_was_gone_joins_nothing() {
+    let mut bench = Bench::new(|_| {});
+    let id = bench.accept();
+    let mut bytes = b"GET /logTail HTTP/1.1\r\nHost: s\r\n\r\n".to_vec();
+    bytes.extend_from_slice(UPGRADE);
+    bytes.extend(frame(
+        &mut Rng(1),
+        0x81,
+        br#"{"ac":"init","app":"a","user":"u"}"#,
+    ));
+    bench.send(id, &bytes);
+    bench.server.handle(Input::Lost(id));
+    bench.server.handle(Input::TailRefused(Some(id)));
+    bench.server.check();
+    assert!(bench.server.is_empty());
 }
