@@ -8,6 +8,8 @@ use crate::state::server::Server;
 /// How far a connection's last request may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Access {
+    /// Nothing: it was taken beyond the caps, only to be told so.
+    Surplus,
     /// Pages only.
     #[default]
     Stranger,

@@ -39,8 +39,6 @@ pub struct Connection<S> {
     /// The socket took less than it was given; only a writable event clears it.
     pub(super) blocked: bool,
     pub(super) input: InputState,
-    /// Taken beyond the caps, only to be told so.
-    pub(super) surplus: bool,
     /// What the token of its last request opens.
     pub(super) access: Access,
 }

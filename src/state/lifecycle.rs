@@ -3,6 +3,7 @@
 
 use crate::ids::ConnId;
 use crate::limits::{HELD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_MS_MAX, TICK_MS};
+use crate::state::access::Access;
 use crate::state::connection::{Connection, InputState, Phase};
 use crate::state::server::{Output, Server, live, log_name};
 
@@ -129,7 +130,7 @@ impl<S> Server<S> {
         }
         let mut conn = self.conns.remove(id.key as usize);
         self.held_bytes -= conn.held as usize;
-        self.surplus -= usize::from(conn.surplus);
+        self.surplus -= usize::from(conn.access == Access::Surplus);
         self.queued_bytes -= conn.outbound.cost();
         conn.outbound.clear(&mut self.spares);
         self.peers.leave(conn.peer);

@@ -245,8 +245,11 @@ impl<S> Server<S> {
             flush: Flush::Idle,
             blocked: false,
             input: InputState::Open,
-            surplus: full,
-            access: Access::default(),
+            access: if full {
+                Access::Surplus
+            } else {
+                Access::Stranger
+            },
         });
         let id = ConnId {
             key: key as u32,
