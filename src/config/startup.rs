@@ -5,7 +5,12 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "lua")]
+use jiff::tz::TimeZone;
+
 use crate::config::{FILE_NAME, options};
+#[cfg(feature = "lua")]
+use crate::plugin;
 use crate::proto::tls::TlsConfig;
 use crate::settings::{Listen, Origin, Settings};
 use crate::worker;
@@ -92,9 +97,26 @@ fn parse_in(
     }
     let startup = resolve(settings, config_file, places)?;
     if matches.opt_present("test") {
+        check_plugins(&startup)?;
         return Ok(Command::Check(report(&startup)));
     }
     Ok(Command::Run(Box::new(startup)))
+}
+
+/// Plugins that do not load are an error of the check, as they are at a start.
+#[cfg(feature = "lua")]
+fn check_plugins(startup: &Startup) -> Result<(), String> {
+    let sources = worker::plugin_files::read(&startup.data_dir)?;
+    if !sources.plugins.is_empty() {
+        plugin::check(&startup.settings, &sources, &TimeZone::system())?;
+    }
+    Ok(())
+}
+
+/// There are none in this build.
+#[cfg(not(feature = "lua"))]
+fn check_plugins(_: &Startup) -> Result<(), String> {
+    Ok(())
 }
 
 /// The settings file where none is named. One that cannot be read is found too: it is an error then.

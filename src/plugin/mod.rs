@@ -19,6 +19,7 @@
 #[cfg(test)]
 mod attacks;
 mod bind;
+mod check;
 mod execute;
 pub mod http;
 mod local_timers;
@@ -36,6 +37,7 @@ mod text;
 pub mod thread;
 pub mod values;
 
+pub use check::check;
 pub use sandbox::{Modules, Sandbox, SandboxLimits};
 pub use sender::PluginSender;
 pub use task::{Step, Task};

@@ -321,7 +321,11 @@ impl Scheduler {
 
     fn handle_event(&mut self, event: Box<PluginEvent>) {
         let Some(program) = self.program.clone() else {
-            return self.event_done(event.ticket, Ok(Data::Null), Vec::new());
+            let answer = match event.kind {
+                PluginEventKind::Call(call) => Err(CallError::unknown_action(&call.action)),
+                _ => Ok(Data::Null),
+            };
+            return self.event_done(event.ticket, answer, Vec::new());
         };
         let ticket = event.ticket;
         match event.kind {
