@@ -47,6 +47,12 @@ fn timers() {
 }
 
 #[test]
+#[cfg(feature = "lua")]
+fn plugins() {
+    check("plugins.html");
+}
+
+#[test]
 fn settings() {
     check("settings.html");
 }
