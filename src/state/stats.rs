@@ -93,6 +93,7 @@ impl<S> Server<S> {
         if let Some(waiting) = waiting {
             put("coroutine_num", waiting.into());
         }
+        put("jdserver_version", env!("CARGO_PKG_VERSION").into());
         put("jdserver_start_time", stats.start_text.clone().into());
         put("jdserver_tm", present.into());
         let timers = &stats.timers;
