@@ -29,7 +29,19 @@ impl Page {
     pub fn etag(&self) -> &str {
         str::from_utf8(&self.etag).unwrap_or_default()
     }
+
+    /// Its `Content-Security-Policy`; empty for none.
+    pub fn policy(&self) -> &'static str {
+        match self.path {
+            "/index.html" => CONSOLE_POLICY,
+            _ => "",
+        }
+    }
 }
+
+/// The console runs its own files only, talks to its own server only, and other sites do not frame it: it changes things.
+const CONSOLE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
+    connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 /// Declares [`PAGES`]: each file of `static/` with its type and its path.
 macro_rules! pages {

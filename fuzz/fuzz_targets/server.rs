@@ -349,6 +349,7 @@ fn file_done(job: Job, text: &str) -> JobDone {
             status: if text.is_empty() { 404 } else { 200 },
             mime: "text/plain",
             etag: String::new(),
+            policy: "",
             body: text.as_bytes().to_vec().into(),
         })),
         Job::Process { reply_to } => JobDone::Process(Box::new(ProcessDone {

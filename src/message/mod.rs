@@ -172,6 +172,8 @@ pub struct FileDone {
     pub mime: &'static str,
     /// `ETag`; empty for none.
     pub etag: String,
+    /// `Content-Security-Policy`; empty for none.
+    pub policy: &'static str,
     /// The content; empty unless 200.
     pub body: Bytes,
 }

@@ -1,9 +1,11 @@
 //! Requests for files: from the disk by a worker, or from the pages in the binary at once.
 
+use bytes::Bytes;
+
 use crate::call::shape::Shape;
 use crate::ids::ConnId;
 use crate::message::{FileDone, FileJob, Job};
-use crate::pages;
+use crate::pages::{self, Page};
 use crate::proto::etag;
 use crate::proto::mime;
 use crate::proto::request::{Head, Method};
@@ -44,14 +46,20 @@ impl<S> Server<S> {
             return self.park(id, Work::File, Wait::Job, reply);
         }
         let page = pages::find(path).filter(|_| !mime::is_hidden(path));
-        let (status, tag, body) = match page {
-            None => (404, "", &b""[..]),
-            Some(page) if etag::is_named(&if_none_match, page.etag()) => {
-                (304, page.etag(), &b""[..])
-            }
-            Some(page) => (200, page.etag(), page.bytes),
+        let (status, bytes) = match page {
+            None => (404, &b""[..]),
+            Some(page) if etag::is_named(&if_none_match, page.etag()) => (304, &b""[..]),
+            Some(page) => (200, page.bytes),
         };
-        self.respond_file(id, &meta, status, mime, tag, body);
+        let done = FileDone {
+            reply_to: id,
+            status,
+            mime,
+            etag: page.map_or("", Page::etag).to_owned(),
+            policy: page.map_or("", Page::policy),
+            body: Bytes::from_static(bytes),
+        };
+        self.respond_file(&meta, &done);
     }
 
     /// Sends a folder's name without its slash on to the folder: relative links of a page there start from it. The
@@ -79,22 +87,31 @@ impl<S> Server<S> {
             return;
         };
         self.wide = false;
-        self.respond_file(id, &meta, done.status, done.mime, &done.etag, &done.body);
+        self.respond_file(&meta, done);
         self.resume(id);
     }
 
-    fn respond_file(
-        &mut self,
-        id: ConnId,
-        meta: &Meta,
-        status: u16,
-        mime: &str,
-        etag: &str,
-        body: &[u8],
-    ) {
-        let mime = if status == 404 { BARE_TYPE } else { mime };
-        let tag = [("ETag", etag)];
-        let headers = if etag.is_empty() { &[][..] } else { &tag[..] };
-        self.respond(id, meta, status, mime, true, headers, body);
+    fn respond_file(&mut self, meta: &Meta, done: &FileDone) {
+        let mime = match done.status {
+            404 => BARE_TYPE,
+            _ => done.mime,
+        };
+        let headers = [
+            ("ETag", &*done.etag),
+            ("Content-Security-Policy", done.policy),
+        ];
+        let headers: Vec<_> = headers
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
+        self.respond(
+            done.reply_to,
+            meta,
+            done.status,
+            mime,
+            true,
+            &headers,
+            &done.body,
+        );
     }
 }

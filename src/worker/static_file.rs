@@ -21,23 +21,27 @@ pub fn answer(static_root: Option<&Path>, job: FileJob) -> FileDone {
         status: 404,
         mime: mime::NOT_FOUND,
         etag: String::new(),
+        policy: "",
         body: Bytes::new(),
     };
     let Some(mime) = mime::is_file_path(&job.path).filter(|_| !mime::is_hidden(&job.path)) else {
         return not_found;
     };
-    let (body, etag) = match static_root.and_then(|root| read(root, &mime::file_of(&job.path))) {
-        Some(found) => found,
-        None => match pages::find(&job.path) {
-            Some(page) => (Bytes::from_static(page.bytes), page.etag().to_owned()),
-            None => return not_found,
-        },
+    let found = static_root.and_then(|root| read(root, &mime::file_of(&job.path)));
+    let (body, etag, policy) = match (found, pages::find(&job.path)) {
+        (Some((body, etag)), _) => (body, etag, ""),
+        (None, Some(page)) => {
+            let body = Bytes::from_static(page.bytes);
+            (body, page.etag().to_owned(), page.policy())
+        }
+        (None, None) => return not_found,
     };
     if !etag.is_empty() && etag::is_named(&job.if_none_match, &etag) {
         return FileDone {
             status: 304,
             mime,
             etag,
+            policy,
             ..not_found
         };
     }
@@ -45,6 +49,7 @@ pub fn answer(static_root: Option<&Path>, job: FileJob) -> FileDone {
         status: 200,
         mime,
         etag,
+        policy,
         body,
         ..not_found
     }

@@ -1,14 +1,19 @@
 //! What looks at the daemon: `/metrics` and `/healthz`, the calls and live updates of the console, and the console
 //! itself in a real browser.
 //!
-//! [`watch`] what monitoring asks; [`calls`] the calls and who may make them; [`live`] the app `_console`.
+//! [`watch`] what monitoring asks; [`calls`] the calls and who may make them; [`live`] the app `_console`; [`browser`]
+//! the page, by [`webdriver`].
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../compat/sink.rs"]
+mod sink;
 
+mod browser;
 mod calls;
 mod live;
 mod watch;
+mod webdriver;
 
 use serde_json::Value;
 

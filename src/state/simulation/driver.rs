@@ -182,6 +182,7 @@ impl Run {
                 status: self.rng.pick(&[200, 304, 404]),
                 mime: "text/html",
                 etag: String::new(),
+                policy: "",
                 body: bytes::Bytes::new(),
             })),
             Job::Process { reply_to } => JobDone::Process(Box::new(ProcessDone {
