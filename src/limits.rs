@@ -140,6 +140,10 @@ pub const PLUGIN_SLEEP_MS_MAX: u64 = 366 * 86_400_000;
 pub const PLUGIN_HTTP_QUEUE_MAX: usize = 20_000;
 /// Values bound to one statement of a plugin: what SQLite takes. Beyond: an error.
 pub const SQL_VALUES_MAX: usize = 32_766;
+/// An answer to `httpCall`. Beyond: an error.
+pub const PLUGIN_ANSWER_BYTES_MAX: usize = 4 << 20;
+/// What a session may hold, as JSON. Beyond: an error.
+pub const SESSION_BYTES_MAX: usize = 1 << 20;
 /// Messages the plugin thread takes before its coroutines run.
 pub const PLUGIN_MESSAGES_PER_TURN: usize = 256;
 /// Sockets of plugins, all together. Beyond: an error, and what comes to a listener is closed.

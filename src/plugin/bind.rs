@@ -52,7 +52,9 @@ pub(super) fn functions(sandbox: &Sandbox, zone: &TimeZone) -> mlua::Result<Tabl
     table.raw_set(
         "encode",
         sandbox.function("jsonEncode", |lua, value: LuaValue| {
-            Ok(json::to_text(&values::to_json(lua, &value)?))
+            let mut text = Vec::new();
+            json::write(&mut text, &values::to_json(lua, &value)?);
+            lua.create_string(&text).map_err(|error| error.to_string())
         })?,
     )?;
     table.raw_set(

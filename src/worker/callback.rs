@@ -17,12 +17,13 @@ use ureq::{Agent, AsSendBody, Body};
 
 use crate::limits::{
     CALLBACK_ANSWER_BYTES_MAX, CALLBACK_ANSWER_KEPT_BYTES_MAX, CALLBACK_REDIRECTS_MAX,
-    CALLBACK_TIMEOUT_MS_MAX,
+    CALLBACK_TIMEOUT_MS_MAX, PLUGIN_ANSWER_BYTES_MAX,
 };
 use crate::message::{Callback, CallbackDone, CallbackRequest};
 use crate::proto::url::Url;
 use crate::worker::client::{self, CallbackSettings};
 use crate::worker::failure::{Failure, is_end};
+use crate::worker::resolver::Guard;
 
 /// Calls URLs for any thread, by settings that may change meanwhile.
 pub struct Callbacks {
@@ -35,6 +36,26 @@ struct Current {
     /// Those before it whose calls may still run.
     retired: Vec<Weak<Client>>,
     is_ended: bool,
+}
+
+/// How a call of a URL ended.
+#[derive(Debug)]
+pub struct Call {
+    /// Status and body, or why there was none.
+    pub outcome: Result<(u16, Vec<u8>), Box<str>>,
+    /// Whether its time ran out.
+    pub timed_out: bool,
+    /// How long it took, ms.
+    pub took_ms: u64,
+}
+
+/// How much of an answer is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    /// The first bytes, for logs.
+    Start,
+    /// All of it; too long a one is an error.
+    Whole,
 }
 
 struct Client {
@@ -93,30 +114,53 @@ impl Callbacks {
 
     /// Sends the request and waits for the answer, at most as long as the callback says. Never panics.
     pub fn run(&self, callback: Callback) -> CallbackDone {
-        let start = Instant::now();
-        let timeout_ms = callback.timeout_ms.clamp(1, CALLBACK_TIMEOUT_MS_MAX);
-        let deadline = start + Duration::from_millis(timeout_ms);
-        let client = self.client();
-        let request = &callback.request;
-        let outcome = if self.is_ended() {
-            Err(Failure::Connection(ErrorKind::Interrupted.into()))
-        } else {
-            catch_unwind(AssertUnwindSafe(|| client.exchange(request, deadline)))
-                .unwrap_or(Err(Failure::Internal))
-        };
-        let timed_out = matches!(outcome, Err(Failure::Timeout));
+        let call = self.call(&callback.request, callback.timeout_ms, Keep::Start);
         CallbackDone {
             timer: callback.timer,
             version: callback.version,
-            timed_out,
+            timed_out: call.timed_out,
+            outcome: call.outcome.map(|(status, body)| {
+                let is_cut = body.len() == CALLBACK_ANSWER_KEPT_BYTES_MAX;
+                (status, text_of(&body, is_cut))
+            }),
+            took_ms: call.took_ms,
+            host: callback.request.host,
+        }
+    }
+
+    /// The same for a plugin, which gets the whole answer. Never panics.
+    pub fn fetch(&self, request: &CallbackRequest, timeout_ms: u64) -> Call {
+        self.call(request, timeout_ms, Keep::Whole)
+    }
+
+    fn call(&self, request: &CallbackRequest, timeout_ms: u64, keep: Keep) -> Call {
+        let start = Instant::now();
+        let timeout_ms = timeout_ms.clamp(1, CALLBACK_TIMEOUT_MS_MAX);
+        let deadline = start + Duration::from_millis(timeout_ms);
+        let client = self.client();
+        let outcome = if self.is_ended() {
+            Err(Failure::Connection(ErrorKind::Interrupted.into()))
+        } else {
+            catch_unwind(AssertUnwindSafe(|| {
+                client.exchange(request, deadline, keep)
+            }))
+            .unwrap_or(Err(Failure::Internal))
+        };
+        Call {
+            timed_out: matches!(outcome, Err(Failure::Timeout)),
             outcome: outcome.map_err(|failure| match failure {
                 Failure::Timeout => format!("timeout after {timeout_ms} ms").into(),
                 Failure::Connection(_) if self.is_ended() => "interrupted: the daemon stops".into(),
                 failure => failure.to_string().into(),
             }),
             took_ms: start.elapsed().as_millis() as u64,
-            host: callback.request.host,
         }
+    }
+
+    /// Which addresses may be called.
+    pub fn guard(&self) -> Guard {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.settings.guard.clone()
     }
 
     fn client(&self) -> Arc<Client> {
@@ -147,13 +191,14 @@ impl Client {
         &self,
         request: &CallbackRequest,
         deadline: Instant,
-    ) -> Result<(u16, Box<str>), Failure> {
+        keep: Keep,
+    ) -> Result<(u16, Vec<u8>), Failure> {
         let mut hop = Hop::First;
         for _ in 0..=CALLBACK_REDIRECTS_MAX {
             let mut answer = self.send(request, &hop, deadline)?;
-            let text = read(answer.body_mut())?;
+            let body = read(answer.body_mut(), keep)?;
             match location(request, &answer) {
-                None => return Ok((answer.status().as_u16(), text)),
+                None => return Ok((answer.status().as_u16(), body)),
                 Some(location) => hop = hop.next(request, &location)?,
             }
         }
@@ -269,24 +314,33 @@ fn location(request: &CallbackRequest, answer: &Response<Body>) -> Option<String
     Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
 }
 
-/// Reads the body up to its bound; its first bytes as text. What is read to its end leaves a connection
-/// that can be used again.
-fn read(body: &mut Body) -> Result<Box<str>, Failure> {
+/// Reads the body up to its bound; what of it is kept. What is read to its end leaves a connection that can be used
+/// again.
+fn read(body: &mut Body, keep: Keep) -> Result<Vec<u8>, Failure> {
+    let (read_max, kept_max) = match keep {
+        Keep::Start => (CALLBACK_ANSWER_BYTES_MAX, CALLBACK_ANSWER_KEPT_BYTES_MAX),
+        Keep::Whole => (PLUGIN_ANSWER_BYTES_MAX + 1, PLUGIN_ANSWER_BYTES_MAX),
+    };
     let mut reader = body.as_reader();
     let mut kept = Vec::new();
     let mut piece = [0; 4 << 10];
     let mut total = 0;
-    while total < CALLBACK_ANSWER_BYTES_MAX {
+    while total < read_max {
         let length = match reader.read(&mut piece) {
             Ok(0) => break,
             Ok(length) => length,
             Err(error) => return Err(ureq::Error::from(error).into()),
         };
         total += length;
-        let room = CALLBACK_ANSWER_KEPT_BYTES_MAX - kept.len();
+        let room = kept_max - kept.len();
         kept.extend_from_slice(&piece[..length.min(room)]);
     }
-    Ok(text_of(&kept, total > kept.len()))
+    match keep {
+        Keep::Whole if total > kept_max => {
+            Err(Failure::Answer(format!("longer than {kept_max} bytes")))
+        }
+        _ => Ok(kept),
+    }
 }
 
 /// As text; a character that was cut off at the end is left out.

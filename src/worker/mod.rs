@@ -11,6 +11,8 @@
 //! | [`static_file`] | reads a file below the static root |
 //! | `plugin_files` | reads the sources of plugins |
 //! | [`process`] | reads what the kernel knows of the daemon |
+//! | [`task`] | what coroutines of plugins wait for: URLs, sessions, names |
+//! | [`session`] | session files |
 //! | [`settings`] | reads the settings file |
 //! | [`tls`] | reads the certificate and its key |
 //! | [`regular`] | opens a path only if it is a regular file, without ever waiting |
@@ -24,8 +26,10 @@ pub mod pool;
 pub mod process;
 pub mod regular;
 pub mod resolver;
+pub mod session;
 pub mod settings;
 pub mod static_file;
+pub mod task;
 pub mod tls;
 pub mod work;
 

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::message::plugin::PluginSources;
+use crate::message::plugin::{PluginSources, TaskDone, TaskJob, TaskOutcome, TaskWork};
 use crate::message::{Job, JobDone, ProcessDone, SettingsDone};
 use crate::proto::tls::TlsConfig;
 use crate::settings::{FileValues, Settings};
 use crate::worker::callback::Callbacks;
 #[cfg(feature = "lua")]
 use crate::worker::plugin_files;
+use crate::worker::task;
 use crate::worker::{process, settings, static_file, tls};
 
 /// What workers need to know. Clones share the callbacks, and with them their settings.
@@ -62,11 +63,25 @@ impl Work {
         Ok((values, tls))
     }
 
+    fn run_task(&self, job: TaskJob) -> TaskDone {
+        let outcome = match job.work {
+            TaskWork::Http {
+                request,
+                timeout_ms,
+            } => task::fetch(&self.callbacks, request, timeout_ms),
+            TaskWork::Session(job) => task::session(&self.data_dir, job),
+            TaskWork::Resolve { address } => task::resolve(&self.callbacks.guard(), &address),
+            TaskWork::Database(_) => TaskOutcome::Failed,
+        };
+        let task = job.task;
+        TaskDone { task, outcome }
+    }
+
     /// Does a job; may block.
     pub fn run(&self, job: Job) -> JobDone {
         match job {
             Job::Callback(callback) => JobDone::Callback(Box::new(self.callbacks.run(*callback))),
-            job @ Job::Task(_) => job.failed(),
+            Job::Task(job) => JobDone::Task(Box::new(self.run_task(*job))),
             Job::Process { reply_to } => JobDone::Process(Box::new(ProcessDone {
                 reply_to,
                 info: process::read(),
