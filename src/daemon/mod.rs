@@ -79,6 +79,8 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     let reactor = Reactor::new(listeners, startup.tls, clock, |mailbox| {
         disk.sender.set_reactor(mailbox.clone());
         work.set_callback_settings(&startup.settings);
+        disk.sender
+            .set_file_bytes_max(startup.settings.max_log_file_size as u64);
         let workers_max = startup.settings.workers;
         let plugin_sender = PluginSender::default();
         let done = Replies {
@@ -285,7 +287,7 @@ struct Ways {
 impl Ways {
     fn into_ports(self) -> reactor::Ports {
         let (submitter, callers) = (self.workers.clone(), self.timers.clone());
-        let (logs, tail) = (self.log.clone(), self.log.clone());
+        let (logs, tail, files) = (self.log.clone(), self.log.clone(), self.log.clone());
         let Ways {
             work,
             workers,
@@ -304,6 +306,7 @@ impl Ways {
             tell_settings: Box::new(move |settings| {
                 workers.set_workers_max(settings.workers);
                 work.set_callback_settings(&settings);
+                files.set_file_bytes_max(settings.max_log_file_size as u64);
                 plugin_sender.send(PluginMsg::Settings(settings.clone()));
                 timers.try_settings(settings)
             }),

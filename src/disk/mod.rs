@@ -5,7 +5,8 @@
 //! |---|---|
 //! | [`sender`] | the way in: bounded, never blocks, drops are counted |
 //! | [`thread`] | the loop: takes all that is there, then writes once per file |
-//! | [`log_files`] | the files: opened at first use, reopened, failures counted and retried |
+//! | [`log_files`] | what goes into which log |
+//! | [`log_file`] | one log: opened at first use, rotated, reopened, failures counted and retried |
 //! | [`tail`] | the last lines of each log, in memory |
 //! | [`sink`] | what crates log through `log` |
 //! | [`timers`] | `timer.json` and its journals: where what is, and what a start makes of it |
@@ -23,6 +24,7 @@ mod keeper;
 #[cfg(test)]
 mod keeper_tests;
 mod lock;
+mod log_file;
 pub mod log_files;
 pub mod sender;
 pub mod sink;

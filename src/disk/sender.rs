@@ -21,6 +21,8 @@ struct Shared {
     queued_bytes: AtomicUsize,
     dropped: AtomicU64,
     reopen: AtomicBool,
+    /// How long a log file may grow; 0: without end.
+    file_bytes_max: AtomicU64,
     /// Who asks for lines; it is made after the disk thread.
     reactor: OnceLock<Mailbox<ReactorMsg>>,
 }
@@ -71,6 +73,11 @@ impl LogSender {
         // A full queue is being worked off, and the flag is seen behind it.
         self.shared.reopen.store(true, Ordering::Release);
         let _ = self.channel.try_send(DiskMsg::Reopen);
+    }
+
+    /// How long a log file may grow before it is rotated; 0: without end, as before the first call.
+    pub fn set_file_bytes_max(&self, bytes: u64) {
+        self.shared.file_bytes_max.store(bytes, Ordering::Relaxed);
     }
 
     /// Has the thread write what is queued and end. `false`: it is gone, or its queue
@@ -124,6 +131,11 @@ impl LogReceiver {
     /// Lines dropped since it was asked last.
     pub(super) fn poll_dropped(&self) -> u64 {
         self.shared.dropped.swap(0, Ordering::Relaxed)
+    }
+
+    /// What [`LogSender::set_file_bytes_max`] said last.
+    pub(super) fn file_bytes_max(&self) -> u64 {
+        self.shared.file_bytes_max.load(Ordering::Relaxed)
     }
 
     /// Whether the files shall be opened anew; asked once per request.

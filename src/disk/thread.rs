@@ -1,7 +1,7 @@
 //! The disk thread's loop: wait for one message, take all that is there, write once per file; logs first, for
 //! they are not synced.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -145,16 +145,22 @@ fn write_logs(
         files.push(LogFile::Server, &time.server_line(unix_ms(), notice));
     }
     let now_ms = started.elapsed().as_millis() as u64;
-    let mut notices = files.write(now_ms);
+    let bytes_max = receiver.file_bytes_max();
+    let mut notices = files.write(now_ms, bytes_max);
     if receiver.poll_reopen() {
         notices.extend(files.reopen());
     }
     // Ends: at one and the same time a log begins to fail, or recovers, at most once each.
     while !notices.is_empty() {
         for notice in &notices {
-            files.push(LogFile::Server, &time.server_line(unix_ms(), notice));
+            let line = time.server_line(unix_ms(), notice);
+            if !files.is_stderr() {
+                // The log itself may be what fails.
+                let _ = writeln!(io::stderr(), "{line}");
+            }
+            files.push(LogFile::Server, &line);
         }
-        notices = files.write(now_ms);
+        notices = files.write(now_ms, bytes_max);
     }
 }
 

@@ -166,6 +166,8 @@ settings! {
         "Seconds that a plugin's handler or call may compute. Beyond: it is ended.";
     html_escape: bool, "htmlEscape" = "true", Rule::Bool, "false", RunTime,
         "Whether < and > in parameters of HTTP calls are escaped.";
+    max_log_file_size: usize, "maxLogFileSize" = "104857600", Rule::Bytes { min: 0, max: 1 << 40 }, "10M", RunTime,
+        "Bytes of a log file; before it grows beyond, it is moved to its name with .1, over the one there. 0: without end.";
     log_ws: bool, "jdserver_log_ws" = "false", Rule::Bool, "true", RunTime,
         "Whether every WebSocket message in and out is logged.";
     echo: bool, "echo" = "false", Rule::Bool, "true", RunTime,
