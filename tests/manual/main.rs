@@ -121,6 +121,35 @@ fn limits_are_told_as_they_are() {
     }
 }
 
+/// The chapter on operations knows every option of the command line.
+#[test]
+fn every_option_is_told() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_jdserver"))
+        .arg("-h")
+        .output()
+        .expect("it runs");
+    let help = String::from_utf8(output.stdout).expect("UTF-8");
+    let (_, options) = help.split_once("Options:").expect("options");
+    let (options, _) = options.split_once("\n\n").expect("their end");
+    let mut count = 0;
+    for line in options
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with('-'))
+    {
+        let name = line.split([' ', ',']).next().expect("a name");
+        for language in ["en", "zh"] {
+            let page = Page::read(language, "operations.html");
+            assert!(
+                page.text.contains(&format!("<code>{name}")),
+                "{language}: {name}"
+            );
+        }
+        count += 1;
+    }
+    assert!(count > 8, "{help}");
+}
+
 /// All of the manual is in the binary, and nothing on its pages leads nowhere or out of it by accident.
 #[test]
 fn links_lead_somewhere() {

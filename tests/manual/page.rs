@@ -8,6 +8,8 @@ use std::fs;
 pub struct Page {
     /// Its name, for messages.
     pub name: String,
+    /// All of it.
+    pub text: String,
     /// Users that are online while its samples run, as `app/user`.
     pub online: Vec<(String, String)>,
     /// In order.
@@ -89,6 +91,7 @@ impl Page {
         let online = online.iter().flat_map(|list| list.split(' '));
         Self {
             name: name.to_owned(),
+            text: html.to_owned(),
             online: online
                 .map(|one| one.split_once('/').expect("app/user"))
                 .map(|(app, user)| (app.to_owned(), user.to_owned()))
