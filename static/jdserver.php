@@ -117,10 +117,17 @@ class JDServer
         return $result[1] ?? null;
     }
 
-    /** Any call, without waiting for the answer: a whole request runs even if its sender is gone. */
+    /**
+     * Any call, without waiting for the answer: a whole request runs even if its sender is gone. Over https it waits until
+     * the answer begins: TLS has the server speak first, and closing on unread bytes resets what is still under way.
+     */
     public function callAsync($ac, array $get = [], $post = null)
     {
-        fclose($this->send($ac, $get, $post));
+        $stream = $this->send($ac, $get, $post);
+        if (strpos($this->socket, "ssl:") === 0) {
+            fread($stream, 1);
+        }
+        fclose($stream);
     }
 
     /** Writes one whole request. HTTP/1.0, so that no answer comes in chunks, whatever proxy is on the way. */
