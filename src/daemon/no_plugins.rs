@@ -12,7 +12,7 @@ use crate::worker::WorkerPool;
 
 /// Sends to nobody.
 #[derive(Clone, Default)]
-pub(super) struct PluginSender;
+pub(super) struct PluginSender(());
 
 impl PluginSender {
     pub fn send(&self, _: PluginMsg) {}
