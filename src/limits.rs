@@ -406,15 +406,26 @@ pub const UNRESOLVED_MS_MAX: u64 = 1_000;
 /// A worker's stack: a settings file nested as deep as its parser goes needs more than half of it in a build without
 /// optimisation. Pages that are never touched cost nothing.
 pub const WORKER_STACK_BYTES: usize = 512 << 10;
-/// Instructions between two looks at the clock while Lua runs: each costs about 0.1 µs. One on strings of many MiB
-/// takes ms, so no more.
-pub const PLUGIN_HOOK_INSTRUCTIONS: u32 = 200;
+/// Instructions between two looks at the clock while Lua runs: a look costs about 0.1 µs, and one instruction on
+/// strings of many MiB takes ms.
+pub const PLUGIN_HOOK_INSTRUCTIONS: u32 = 100;
+/// A run of a task that is shorter is taken at the clock on the wall, the others at what the thread computed: the
+/// system may have let others run.
+pub const PLUGIN_WALL_US_MAX: u64 = 50;
+/// What the thread computed is known as of that long ago at most, when a task begins to run.
+pub const PLUGIN_CPU_READ_US: u64 = 200;
 /// Looks at the clock while Lua runs outside of a task, which only a few lines of ours do. Beyond: an error.
 pub const PLUGIN_IDLE_HOOKS_MAX: u32 = 10_000;
+/// Looks at the clock by a task that has used all it may: one in each of its coroutines within each other at most.
+pub const PLUGIN_OVER_HOOKS_MAX: u32 = 256;
 /// Arguments of a function in Rust, or of one that waits. Beyond: an error.
 pub const PLUGIN_ARGUMENTS_MAX: usize = 100;
 /// A text that a string function makes, or looks at byte by byte where nothing can interrupt it. Beyond: an error.
 pub const PLUGIN_TEXT_BYTES_MAX: usize = 16 << 20;
+/// A text that any string function is done with in some µs; after a longer one, the clock is looked at.
+pub const PLUGIN_QUICK_BYTES_MAX: usize = 64 << 10;
+/// Values that one search for many matches hands to Lua.
+pub const PATTERN_VALUES_PER_CALL: usize = 24;
 /// Captures of one Lua pattern, as in Lua.
 pub const PATTERN_CAPTURES_MAX: usize = 32;
 /// Levels of matching one Lua pattern, as in Lua.

@@ -1,30 +1,41 @@
-//! What the running task may still compute, and the hook that looks at it every few instructions.
-//! Never ends a task: it only says so, and makes all of its code fail until [`super::task`] drops it.
+//! What the running task may still compute, and the hook that looks at it every few instructions. Never ends a
+//! task: its coroutines yield for good, and [`super::task`] drops it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mlua::debug::{Debug, HookTriggers};
+use mlua::debug::HookTriggers;
 use mlua::{Lua, VmState};
+use rustix::time::{ClockId, clock_gettime};
 
-use crate::limits::{PLUGIN_HOOK_INSTRUCTIONS, PLUGIN_IDLE_HOOKS_MAX};
+use crate::limits::{
+    PLUGIN_CPU_READ_US, PLUGIN_HOOK_INSTRUCTIONS, PLUGIN_IDLE_HOOKS_MAX, PLUGIN_OVER_HOOKS_MAX,
+    PLUGIN_WALL_US_MAX,
+};
+
+/// The error of code of a task that has used all it may.
+pub const OVER: &str = "too much computing";
 
 /// The meter of one Lua state. Time counts while a task runs, never while it waits.
 pub struct Meter {
     state: Cell<State>,
-    /// Where the running task lets others run.
+    /// When the running task began to run.
+    started: Cell<Instant>,
+    /// Where it lets others run.
     slice_end: Cell<Instant>,
-    /// Where it has used all it may.
+    /// What it may compute in this run.
+    left: Cell<Duration>,
+    /// Before that it cannot have computed as much.
     compute_end: Cell<Instant>,
+    /// What the thread had computed, and when that was looked at: a system call each time.
+    computed: Cell<(Instant, Duration)>,
     /// The running task, or the last one.
     task: Cell<u64>,
     /// Hooks left for what runs outside of tasks: little Lua of ours does.
     idle_hooks: Cell<u32>,
-    /// The last hook of a task that is over asked for a yield.
-    yielded: Cell<bool>,
-    /// Hooks of some coroutines come with each instruction.
-    every_instruction: Cell<bool>,
+    /// Hooks since the task is over.
+    over_hooks: Cell<u32>,
     /// Where the task that is over was.
     place: RefCell<String>,
 }
@@ -39,60 +50,68 @@ enum State {
     Over,
 }
 
+/// How a run of a task was.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Run {
+    /// What it computed.
+    pub used: Duration,
+    /// Where it was when it had used all it may, if it had: `FILE:LINE`, or nothing.
+    pub over: Option<String>,
+}
+
 impl Meter {
     /// A meter of a state without tasks.
     pub fn new() -> Rc<Self> {
         let now = Instant::now();
         Rc::new(Meter {
             state: Cell::new(State::Idle),
+            started: Cell::new(now),
             slice_end: Cell::new(now),
+            left: Cell::default(),
             compute_end: Cell::new(now),
+            computed: Cell::new((now, thread_computed())),
             task: Cell::new(0),
             idle_hooks: Cell::new(PLUGIN_IDLE_HOOKS_MAX),
-            yielded: Cell::new(false),
-            every_instruction: Cell::new(false),
+            over_hooks: Cell::new(0),
             place: RefCell::default(),
         })
     }
 
     /// Hooks all coroutines that will be made.
     pub fn install(self: &Rc<Self>, lua: &Lua) -> mlua::Result<()> {
-        self.hook_every(lua, PLUGIN_HOOK_INSTRUCTIONS)
-    }
-
-    fn hook_every(self: &Rc<Self>, lua: &Lua, instructions: u32) -> mlua::Result<()> {
         let meter = Rc::clone(self);
-        let triggers = HookTriggers::new().every_nth_instruction(instructions);
-        lua.set_global_hook(triggers, move |lua, debug| meter.handle_hook(lua, debug))
+        let triggers = HookTriggers::new().every_nth_instruction(PLUGIN_HOOK_INSTRUCTIONS);
+        lua.set_global_hook(triggers, move |lua, _| meter.handle_hook(lua))
     }
 
-    /// A task runs from now on, for at most `slice` at a time and `compute` in all.
-    pub fn start(
-        self: &Rc<Self>,
-        lua: &Lua,
-        task: u64,
-        now: Instant,
-        slice: Duration,
-        compute: Duration,
-    ) {
-        if self.every_instruction.replace(false) {
-            // It only fails for want of memory, and then the next hook is as good.
-            let _ = self.hook_every(lua, PLUGIN_HOOK_INSTRUCTIONS);
+    /// A task runs from now on, for at most `slice` at a time and `left` in all.
+    pub fn start(&self, task: u64, slice: Duration, left: Duration) {
+        let now = Instant::now();
+        if now.duration_since(self.computed.get().0) > Duration::from_micros(PLUGIN_CPU_READ_US) {
+            self.computed.set((now, thread_computed()));
         }
         self.state.set(State::Running);
-        self.slice_end.set(now + slice);
-        self.compute_end.set(now + compute);
         self.task.set(task);
+        self.started.set(now);
+        self.slice_end.set(now + slice);
+        self.left.set(left);
+        self.compute_end.set(now + left);
     }
 
-    /// It stopped running. Where it was when it had used all it may, if it had.
-    pub fn stop(&self) -> Option<String> {
+    /// It stopped running.
+    pub fn stop(&self) -> Run {
         self.idle_hooks.set(PLUGIN_IDLE_HOOKS_MAX);
-        self.yielded.set(false);
-        match self.state.replace(State::Idle) {
+        let now = Instant::now();
+        let mut used = now.duration_since(self.started.get());
+        if used > Duration::from_micros(PLUGIN_WALL_US_MAX) {
+            used = used.min(self.used_at_most());
+            self.computed.set((now, thread_computed()));
+        }
+        let over = match self.state.replace(State::Idle) {
             State::Over => Some(self.place.take()),
             State::Idle | State::Running => None,
-        }
+        };
+        Run { used, over }
     }
 
     /// Whether the running task has used all it may. What catches errors must let it go on failing.
@@ -102,8 +121,8 @@ impl Meter {
 
     /// Looks at the clock after something long that no hook could interrupt. Errors: the task has used all it may.
     pub fn check(&self, lua: &Lua) -> Result<(), String> {
-        if self.state.get() == State::Running && Instant::now() >= self.compute_end.get() {
-            self.end(lua);
+        if self.state.get() == State::Running {
+            self.look(lua, Instant::now());
         }
         if self.is_over() {
             Err(OVER.to_owned())
@@ -112,39 +131,60 @@ impl Meter {
         }
     }
 
+    /// Whether the running task is to let others run.
+    pub fn is_due(&self, lua: &Lua) -> bool {
+        if self.state.get() == State::Running {
+            let now = Instant::now();
+            self.look(lua, now);
+            return self.is_over() || now >= self.slice_end.get();
+        }
+        self.is_over()
+    }
+
     /// Which task runs, or did last.
     pub fn task(&self) -> u64 {
         self.task.get()
     }
 
-    fn end(&self, lua: &Lua) {
+    /// What the running task computed, and what the thread did shortly before it.
+    fn used_at_most(&self) -> Duration {
+        thread_computed().saturating_sub(self.computed.get().1)
+    }
+
+    /// Ends the task if it has used all it may.
+    fn look(&self, lua: &Lua, now: Instant) {
+        if now < self.compute_end.get() {
+            return;
+        }
+        let used = self.used_at_most();
+        if used < self.left.get() {
+            self.compute_end.set(now + (self.left.get() - used));
+            return;
+        }
         self.state.set(State::Over);
+        self.over_hooks.set(0);
         self.place.replace(place(lua));
     }
 
-    fn handle_hook(self: &Rc<Self>, lua: &Lua, _: &Debug<'_>) -> mlua::Result<VmState> {
+    fn handle_hook(&self, lua: &Lua) -> mlua::Result<VmState> {
         match self.state.get() {
             State::Running => {
                 let now = Instant::now();
                 if now < self.slice_end.get() {
                     return Ok(VmState::Continue);
                 }
-                if now >= self.compute_end.get() {
-                    self.end(lua);
-                    self.yielded.set(true);
-                }
-                // Where it cannot yield it goes on, up to its limit.
+                self.look(lua, now);
                 Ok(VmState::Yield)
             }
-            State::Over if self.yielded.replace(true) => {
-                self.yielded.set(false);
-                // It did not yield, so only an error ends what runs. What is to be closed on the way could be
-                // hundreds of thousands of functions: none of them gets any further than its first instruction.
-                self.every_instruction.set(true);
-                self.hook_every(lua, 1)?;
+            State::Over => {
+                self.over_hooks.set(self.over_hooks.get() + 1);
+                if self.over_hooks.get() <= PLUGIN_OVER_HOOKS_MAX {
+                    return Ok(VmState::Yield);
+                }
+                // It cannot yield: something that is not in Lua called a function of a plugin, as none of our functions
+                // does. An error is the second best, for mlua closes variables within the hook, where nothing can be interrupted.
                 Err(mlua::Error::runtime(OVER))
             }
-            State::Over => Ok(VmState::Yield),
             State::Idle => match self.idle_hooks.get().checked_sub(1) {
                 Some(left) => {
                     self.idle_hooks.set(left);
@@ -156,8 +196,14 @@ impl Meter {
     }
 }
 
-/// The error that all code of a task gets once it has used all it may.
-pub const OVER: &str = "too much computing";
+/// What this thread has computed.
+fn thread_computed() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        time.tv_nsec.unsigned_abs() as u32,
+    )
+}
 
 /// The innermost line of a plugin that runs, `FILE:LINE`; empty if none does.
 pub fn place(lua: &Lua) -> String {

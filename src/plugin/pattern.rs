@@ -88,7 +88,10 @@ pub struct Matcher<'a> {
     captures: [(usize, Length); PATTERN_CAPTURES_MAX],
     level: usize,
     depth: usize,
+    /// Of the attempt at one position.
     steps: u64,
+    /// Of all before it.
+    steps_before: u64,
 }
 
 type Outcome = Result<Option<usize>, PatternError>;
@@ -107,6 +110,7 @@ impl<'a> Matcher<'a> {
             level: 0,
             depth: 0,
             steps: 0,
+            steps_before: 0,
         }
     }
 
@@ -118,7 +122,7 @@ impl<'a> Matcher<'a> {
         last: Option<usize>,
         steps: u64,
     ) -> Result<Found, PatternError> {
-        let mut used = 0;
+        let steps_max = self.steps() + steps;
         let mut start = from;
         while start <= self.text.len() {
             if let (Some(first), false) = (self.first, self.anchored) {
@@ -136,8 +140,7 @@ impl<'a> Matcher<'a> {
                 break;
             }
             start += 1;
-            used += self.steps;
-            if used >= steps {
+            if self.steps() >= steps_max {
                 return Ok(Found::More(start));
             }
         }
@@ -148,13 +151,13 @@ impl<'a> Matcher<'a> {
     fn match_at(&mut self, start: usize) -> Outcome {
         self.level = 0;
         self.depth = 0;
-        self.steps = 0;
+        self.steps_before += std::mem::take(&mut self.steps);
         self.run(start, 0)
     }
 
-    /// Steps that the last attempt took.
+    /// Steps so far.
     pub fn steps(&self) -> u64 {
-        self.steps
+        self.steps_before + self.steps
     }
 
     /// Whether a `^` in front anchors it.

@@ -16,7 +16,7 @@ use mlua::{
 use super::meter::{Meter, OVER, place};
 use super::task::{Step, Task};
 use super::text;
-use crate::limits::{PLUGIN_ARGUMENTS_MAX, PLUGIN_TEXT_BYTES_MAX};
+use crate::limits::{PLUGIN_ARGUMENTS_MAX, PLUGIN_QUICK_BYTES_MAX, PLUGIN_TEXT_BYTES_MAX};
 
 /// What plugins of one state may use.
 #[derive(Clone, Copy, Debug)]
@@ -237,8 +237,8 @@ fn build(limits: SandboxLimits, modules: Modules, log: Box<dyn Fn(&str)>) -> mlu
     let catcher = catcher(&lua, &meter, Rc::clone(&traceback))?;
     // Nothing of ours may look up a global: plugins could change it.
     let nothing = lua.create_table()?;
-    let make_waiting: Table = run_prelude(&lua, &nothing, &raw, &host, &globals)?;
-    lock_strings(&lua, &globals)?;
+    let ours = run_prelude(&lua, &nothing, &raw, &host, &globals)?;
+    lock_strings(&lua, &globals, &ours)?;
     globals.raw_set("_G", &globals)?;
 
     let trusted = copy_of_globals(&lua, &globals)?;
@@ -246,9 +246,9 @@ fn build(limits: SandboxLimits, modules: Modules, log: Box<dyn Fn(&str)>) -> mlu
     meter.install(&lua)?;
     Ok(Sandbox {
         body: raw.raw_get("xpcall")?,
-        make_raising: make_waiting.raw_get("raising")?,
-        set_loading: make_waiting.raw_get("set_loading")?,
-        make_waiting: make_waiting.raw_get("waiting")?,
+        make_raising: ours.raw_get("raising")?,
+        set_loading: ours.raw_get("set_loading")?,
+        make_waiting: ours.raw_get("waiting")?,
         catcher,
         traceback,
         trusted,
@@ -299,8 +299,10 @@ fn copy_of_globals(lua: &Lua, globals: &Table) -> mlua::Result<Table> {
 }
 
 /// `("x"):rep(3)` keeps working: what `getmetatable("")` gives is not what strings use.
-fn lock_strings(lua: &Lua, globals: &Table) -> mlua::Result<()> {
+fn lock_strings(lua: &Lua, globals: &Table, ours: &Table) -> mlua::Result<()> {
     if let Some(metatable) = lua.type_metatable::<LuaString>() {
+        let arithmetic: Table = ours.raw_get("arithmetic")?;
+        arithmetic.for_each(|name: Value, function: Value| metatable.raw_set(name, function))?;
         let shown = lua.create_table()?;
         shown.raw_set("__index", globals.raw_get::<Table>("string")?)?;
         metatable.raw_set("__index", globals.raw_get::<Table>("string")?)?;
@@ -348,11 +350,17 @@ fn host_functions(
     let host = lua.create_table()?;
     host.raw_set("over", OVER)?;
     host.raw_set("text_max", PLUGIN_TEXT_BYTES_MAX)?;
+    host.raw_set("quick_max", PLUGIN_QUICK_BYTES_MAX)?;
     host.raw_set("arguments_max", PLUGIN_ARGUMENTS_MAX)?;
     let over = Rc::clone(meter);
     host.raw_set(
         "is_over",
         lua.create_function(move |_, ()| Ok(over.is_over()))?,
+    )?;
+    let due = Rc::clone(meter);
+    host.raw_set(
+        "is_due",
+        lua.create_function(move |lua, ()| Ok(due.is_due(lua)))?,
     )?;
     let current = Rc::clone(meter);
     host.raw_set(
@@ -371,7 +379,24 @@ fn host_functions(
         })?,
     )?;
     host.raw_set("plain", lua.create_function(plain)?)?;
-    host.raw_set("set_metatable", lua.create_function(set_metatable)?)?;
+    host.raw_set("describe", lua.create_function(describe)?)?;
+    host.raw_set(
+        "metafield",
+        lua.create_function(
+            |_, (table, name): (Table, LuaString)| match table.metatable() {
+                Some(metatable) => metatable.raw_get(name),
+                None => Ok(Value::Nil),
+            },
+        )?,
+    )?;
+    let names = (
+        lua.create_string("__metatable")?,
+        lua.create_string("__gc")?,
+    );
+    host.raw_set(
+        "set_metatable",
+        lua.create_function(move |_, args| set_metatable((&names.0, &names.1), args))?,
+    )?;
     host.raw_set(
         "log",
         lua.create_function(move |_, line: LuaString| {
@@ -400,10 +425,30 @@ fn host_functions(
     Ok(host)
 }
 
+/// A table's `__tostring`, or `nil` and its text.
+fn describe(_: &Lua, table: Table) -> mlua::Result<(Value, Option<String>)> {
+    let mut kind = None;
+    if let Some(metatable) = table.metatable() {
+        let function: Value = metatable.raw_get("__tostring")?;
+        if !function.is_nil() {
+            return Ok((function, None));
+        }
+        kind = metatable
+            .raw_get::<Value>("__name")?
+            .as_string()
+            .map(|name| name.to_string_lossy());
+    }
+    let kind = kind.as_deref().unwrap_or("table");
+    Ok((
+        Value::Nil,
+        Some(format!("{kind}: {:p}", table.to_pointer())),
+    ))
+}
+
 /// In one piece, as nothing in Lua is: a `__gc` set between a check and the setting would run, and nothing could
 /// interrupt it. Returns what is wrong.
 fn set_metatable(
-    _: &Lua,
+    (protection, finalizer): (&LuaString, &LuaString),
     (table, metatable): (Value, Value),
 ) -> mlua::Result<Option<&'static str>> {
     let Value::Table(table) = table else {
@@ -419,13 +464,13 @@ fn set_metatable(
         }
     };
     if let Some(present) = table.metatable()
-        && !present.raw_get::<Value>("__metatable")?.is_nil()
+        && !present.raw_get::<Value>(protection)?.is_nil()
     {
         return Ok(Some("cannot change a protected metatable"));
     }
     // Lua looks for it only here: one that is added later is never called.
     if let Some(metatable) = &metatable
-        && !metatable.raw_get::<Value>("__gc")?.is_nil()
+        && !metatable.raw_get::<Value>(finalizer)?.is_nil()
     {
         return Ok(Some(
             "__gc is not supported: nothing could interrupt it; use <close>",

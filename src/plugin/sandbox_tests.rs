@@ -12,14 +12,17 @@ pub(in crate::plugin) const LIMITS: SandboxLimits = SandboxLimits {
 };
 
 /// A state in which `wait(...)` waits, and the lines that it printed.
-pub(in crate::plugin) fn sandbox(modules: &[(&str, &str)]) -> (Sandbox, Rc<RefCell<Vec<String>>>) {
+pub(in crate::plugin) fn sandbox(
+    limits: SandboxLimits,
+    modules: &[(&str, &str)],
+) -> (Sandbox, Rc<RefCell<Vec<String>>>) {
     let lines = Rc::new(RefCell::new(Vec::new()));
     let modules = modules
         .iter()
         .map(|(path, source)| (Box::from(*path), Box::from(source.as_bytes())))
         .collect();
     let log = Rc::clone(&lines);
-    let sandbox = Sandbox::new(LIMITS, modules, move |line| {
+    let sandbox = Sandbox::new(limits, modules, move |line| {
         log.borrow_mut().push(line.to_owned())
     })
     .expect("enough memory");
@@ -66,7 +69,7 @@ fn shown(value: &Value) -> String {
 
 #[track_caller]
 fn check(source: &str, expected: &str) {
-    let (sandbox, _) = sandbox(&[]);
+    let (sandbox, _) = sandbox(LIMITS, &[]);
     assert_eq!(run(&sandbox, source), expected, "{source}");
 }
 
@@ -123,6 +126,126 @@ fn waits_pass_through_everything_that_lua_can_suspend() {
     check(
         "return coroutine.wrap(function() return 'own', 1 end)()",
         "own 1",
+    );
+}
+
+/// So none of them is called by a function in C, out of which the end of a slice could not yield.
+#[test]
+fn every_function_of_a_plugin_may_wait() {
+    let mut meta =
+        String::from("local m = {} local t, u = setmetatable({1}, m), setmetatable({2}, m)\n");
+    for name in [
+        "add", "sub", "mul", "div", "mod", "pow", "unm", "idiv", "band", "bor", "bxor", "shl",
+        "shr", "bnot", "concat", "call", "newindex",
+    ] {
+        meta += &format!("m.__{name} = function() return wait('{name}') end\n");
+    }
+    for name in ["eq", "lt", "le"] {
+        meta += &format!("m.__{name} = function() return wait(true) end\n");
+    }
+    meta += "m.__len = function() return wait(2) end
+        m.__index = function(_, k) return wait(k) end
+        m.__tostring = function() return wait('text') end
+        m.__pairs = function(t) wait() return next, {1}, nil end
+        m.__close = function() wait() return 1 end\n";
+    let check = |source: &str, expected: &str| check(&(meta.clone() + source), expected);
+    check(
+        "return t + 1, 1 - t, t * u, t / 1, t % 1, t ^ 1, -t, t // 1, t & 1, t | 1, t ~ 1, t << 1, t >> 1, ~t",
+        "add sub mul div mod pow unm idiv band bor bxor shl shr bnot",
+    );
+    check(
+        "return '1' + t, '1' - t, '1' * t, '1' / t, '1' % t, '1' ^ t, '1' // t, t + '1'",
+        "add sub mul div mod pow idiv add",
+    );
+    check(
+        "return t .. 'x', 'x' .. t, t == u, t < u, t <= u, t > 1, #t, t.x, t()",
+        "concat concat true true true true 2 x call",
+    );
+    check(
+        "t.y = 1 return tostring(t), string.format('%s %5s', t, 1), ('%s'):format(t)",
+        "text text     1 text",
+    );
+    check("print(t) for k in pairs(t) do return k end", "1");
+    check(
+        "local n = 0 for i, v in ipairs(t) do n = n + v if i == 4 then break end end return n",
+        "10",
+    );
+    check(
+        "return table.concat(t, ',', 1, 3), table.unpack(t, 1, 3)",
+        "1,2,3 1 2 3",
+    );
+    check(
+        "table.insert(t, 7) return table.remove(t), #table.move(t, 1, 3, 1, {})",
+        "2 3",
+    );
+    check(
+        "local s = setmetatable({3, 1, 2}, {__index = m.__index, __len = function() return wait(3) end}) table.sort(s) return s[1], s[3]",
+        "1 3",
+    );
+    check(
+        "return (('abc'):gsub('b', t)), ('abc'):gsub('b', function() return wait('x') end)",
+        "abc axc 1",
+    );
+    check(
+        "return select(2, xpcall(error, function(e) return wait(e .. '!') end, 'e'))",
+        "e!",
+    );
+    check(
+        "return os.time({year = 2020, month = wait(1), day = 1}) == os.time(setmetatable({}, {__index = function(_, k) return wait(({year = 2020, month = 1, day = 1})[k]) end}))",
+        "true",
+    );
+    let closing = "local log = {} local function closing(what) return setmetatable({}, {__close = function(_, e) log[#log + 1] = wait(what) end}) end\n";
+    let check = |source: &str, expected: &str| check(&(closing.to_owned() + source), expected);
+    check("do local x <close> = closing('a') end return log[1]", "a");
+    check(
+        "pcall(function() local x <close> = closing('a') error('b') end) return log[1]",
+        "a",
+    );
+    check(
+        "for _ in next, {1}, nil, closing('a') do end return log[1]",
+        "a",
+    );
+    check(
+        "local co = coroutine.create(function() local x <close> = closing('a') error('b', 0) end) return coroutine.resume(co), log[1]",
+        "false a",
+    );
+    check(
+        "local co = coroutine.wrap(function() local x <close> = closing('a') error('b', 0) end) return select(2, pcall(co)), log[1]",
+        "b a",
+    );
+    check(
+        "local co = coroutine.create(function() local x <close> = closing('a') pcall(coroutine.yield) end) coroutine.resume(co) return coroutine.close(co), log[1], coroutine.status(co)",
+        "true a dead",
+    );
+}
+
+#[test]
+fn errors_of_handlers_and_tracebacks() {
+    check(
+        "return xpcall(function() error('x', 0) end, function(e) return e .. 'y' end)",
+        "false xy",
+    );
+    check(
+        "return xpcall(function() error('x', 0) end, function(e) error('z', 0) end)",
+        "false z",
+    );
+    check(
+        "return xpcall(function(a, b) return a, b end, print, 1, 2)",
+        "true 1 2",
+    );
+    check(
+        "local ok, e = pcall(xpcall, print, 1) return ok, e",
+        "false test.lua:1: bad argument #2 to 'xpcall' (function expected)",
+    );
+    check(
+        "local function deep() error('x', 0) end
+        local _, trace = xpcall(function() deep() end, debug.traceback)
+        return trace:match('^x\\nstack traceback:\\n') ~= nil, trace:match('test.lua:1: in upvalue .deep') ~= nil",
+        "true true",
+    );
+    check(
+        "local function here() return (debug.traceback('m')) end local x = here() return x:match('^m\\nstack.*test.lua:1: in local .here') ~= nil",
+        "true",
     );
 }
 
@@ -184,7 +307,7 @@ fn coroutines_behave_as_in_lua() {
 
 #[test]
 fn a_coroutine_that_waits_for_one_task_is_not_resumed_by_another() {
-    let (sandbox, _) = sandbox(&[]);
+    let (sandbox, _) = sandbox(LIMITS, &[]);
     let start = sandbox
         .load("test.lua", b"me = coroutine.running() co = coroutine.create(function() local x = wait('inner') return x end) return coroutine.resume(co)")
         .expect("loads");

@@ -2,7 +2,7 @@
 //! Who resumes it, and when, is the thread's affair.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mlua::{Function, IntoLuaMulti, MultiValue, Thread, Value};
 
@@ -85,21 +85,15 @@ impl Task {
             },
             (State::Preempted, _) => MultiValue::new(),
         };
-        let left = sandbox.limits().compute.saturating_sub(self.used);
-        let started = Instant::now();
-        sandbox.meter().start(
-            sandbox.lua(),
-            self.id,
-            started,
-            sandbox.limits().slice,
-            left,
-        );
+        let limits = sandbox.limits();
+        let left = limits.compute.saturating_sub(self.used);
+        sandbox.meter().start(self.id, limits.slice, left);
         // A panic of mlua, where it can neither go on nor return an error, costs the task and not the thread.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.thread.resume::<MultiValue>(args)));
-        let over = sandbox.meter().stop();
-        self.used += started.elapsed();
+        let run = sandbox.meter().stop();
+        self.used += run.used;
         let step = match outcome {
-            _ if over.is_some() => Step::Killed(self.too_much(over.as_deref())),
+            _ if run.over.is_some() => Step::Killed(self.too_much(run.over.as_deref())),
             Err(_) => Step::Killed("internal error".to_owned()),
             Ok(Err(error)) => Step::Killed(error_text(&error)),
             Ok(Ok(values)) if self.thread.is_resumable() => self.stopped(sandbox, values),

@@ -8,9 +8,12 @@ use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Table, Value};
 
 use super::meter::Meter;
 use super::pattern::{Capture, Found, Matcher, is_plain};
-use crate::limits::{PATTERN_STEPS_PER_CALL, PLUGIN_TEXT_BYTES_MAX};
+use super::sandbox::error_text;
+use crate::limits::{
+    PATTERN_STEPS_PER_CALL, PATTERN_VALUES_PER_CALL, PLUGIN_QUICK_BYTES_MAX, PLUGIN_TEXT_BYTES_MAX,
+};
 
-/// Puts `scan`, `search`, `replace` and `pack_fits` into the table.
+/// Puts `scan`, `scan_many`, `search`, `replace` and `pack_bytes` into the table.
 pub fn install(lua: &Lua, host: &Table, meter: &Rc<Meter>) -> mlua::Result<()> {
     let scanning = Rc::clone(meter);
     host.raw_set(
@@ -22,10 +25,22 @@ pub fn install(lua: &Lua, host: &Table, meter: &Rc<Meter>) -> mlua::Result<()> {
         "replace",
         lua.create_function(move |lua, args| answer(lua, replace(lua, &replacing, args)))?,
     )?;
-    host.raw_set("search", lua.create_function(search)?)?;
+    let searching = Rc::clone(meter);
     host.raw_set(
-        "is_plain",
-        lua.create_function(|_, pattern: LuaString| Ok(is_plain(&pattern.as_bytes())))?,
+        "search",
+        lua.create_function(
+            move |lua, (text, plain, from): (LuaString, LuaString, usize)| {
+                answer(
+                    lua,
+                    plain_match(lua, &searching, &text.as_bytes(), &plain.as_bytes(), from),
+                )
+            },
+        )?,
+    )?;
+    let scanning_many = Rc::clone(meter);
+    host.raw_set(
+        "scan_many",
+        lua.create_function(move |lua, args| answer(lua, scan_many(lua, &scanning_many, args)))?,
     )?;
     host.raw_set("pack_bytes", lua.create_function(pack_bytes)?)
 }
@@ -38,53 +53,152 @@ fn answer(lua: &Lua, result: Result<MultiValue, String>) -> mlua::Result<MultiVa
     }
 }
 
-/// Text, pattern, where to begin and where the match before ended (offsets; -1: nowhere), whether `^` anchors,
-/// and whether there is a capture where the pattern has none.
-type ScanArgs = (LuaString, LuaString, usize, i64, bool, bool);
+/// Text, pattern, where to begin and where the match before ended (offsets; -1: nowhere), and how.
+type ScanArgs = (LuaString, LuaString, usize, i64, u8);
+
+/// How to scan for `find`: plain text is taken as such, and a pattern without captures has none. Else the whole match is one.
+const FIND: u8 = 0;
+/// How to scan for `gmatch`, where `^` is a character like others; anything else is for `match`.
+const GMATCH: u8 = 2;
 
 /// Looks for a match: its first and last position, then captures; `nil` where there is none; `false` and an
 /// offset where that is where to go on.
 fn scan(
     lua: &Lua,
     meter: &Meter,
-    (text, pattern, from, last, anchors, whole): ScanArgs,
+    (text, pattern, from, last, how): ScanArgs,
 ) -> Result<MultiValue, String> {
     let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
-    let mut matcher = Matcher::new(&text, &pattern, anchors);
-    let found = matcher.find(from, usize::try_from(last).ok(), PATTERN_STEPS_PER_CALL);
-    meter.check(lua)?;
-    let (start, end) = match found.map_err(|error| error.to_string())? {
-        Found::Nothing => return values(lua, Value::Nil),
-        Found::More(next) => return values(lua, (false, next)),
+    if how == FIND && is_plain(&pattern) {
+        return plain_match(lua, meter, &text, &pattern, from);
+    }
+    let mut matcher = Matcher::new(&text, &pattern, how != GMATCH);
+    let (start, end) = match find(lua, meter, &mut matcher, from, usize::try_from(last).ok())? {
+        Found::Nothing => return Ok(MultiValue::from_iter([Value::Nil])),
+        Found::More(next) => {
+            return Ok(MultiValue::from_iter([
+                Value::Boolean(false),
+                integer(next),
+            ]));
+        }
         Found::Match(start, end) => (start, end),
     };
+    let whole = how != FIND;
+    let mut result = MultiValue::with_capacity(2 + matcher.captures().max(1));
+    push_match(lua, &mut result, &text, &matcher, (start, end), whole)?;
+    Ok(result)
+}
+
+/// As [`scan`] for `match`, for several matches at once: the offset where to go on or `false`, how many values there are for
+/// each match, and these.
+fn scan_many(
+    lua: &Lua,
+    meter: &Meter,
+    (text, pattern, mut from, last, count_max): (LuaString, LuaString, usize, i64, usize),
+) -> Result<MultiValue, String> {
+    let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
+    let mut matcher = Matcher::new(&text, &pattern, true);
+    let mut last = usize::try_from(last).ok();
+    let mut result = MultiValue::with_capacity(PATTERN_VALUES_PER_CALL);
+    let (mut count, mut next) = (0, Value::Boolean(false));
+    while count < count_max {
+        match find(lua, meter, &mut matcher, from, last)? {
+            Found::Nothing => break,
+            Found::More(more) => {
+                next = integer(more);
+                break;
+            }
+            Found::Match(start, end) => {
+                push_match(lua, &mut result, &text, &matcher, (start, end), true)?;
+                (from, last) = (end, Some(end));
+            }
+        }
+        count += 1;
+        if matcher.is_anchored() {
+            break;
+        }
+        if result.len() * (count + 1) / count > PATTERN_VALUES_PER_CALL
+            || matcher.steps() > PATTERN_STEPS_PER_CALL / 8
+        {
+            next = integer(from);
+            break;
+        }
+    }
+    result.push_front(Value::Integer(2 + matcher.captures().max(1) as i64));
+    result.push_front(next);
+    Ok(result)
+}
+
+/// One turn of looking for a match. Errors: the pattern's, and the end of the task.
+fn find(
+    lua: &Lua,
+    meter: &Meter,
+    matcher: &mut Matcher<'_>,
+    from: usize,
+    last: Option<usize>,
+) -> Result<Found, String> {
+    let found = matcher.find(from, last, PATTERN_STEPS_PER_CALL);
+    if matcher.steps() > PATTERN_STEPS_PER_CALL / 8 || matches!(found, Ok(Found::More(_))) {
+        meter.check(lua)?;
+    }
+    found.map_err(|error| error.to_string())
+}
+
+fn push_match(
+    lua: &Lua,
+    result: &mut MultiValue,
+    text: &[u8],
+    matcher: &Matcher<'_>,
+    (start, end): (usize, usize),
+    whole: bool,
+) -> Result<(), String> {
+    result.push_back(integer(start + 1));
+    result.push_back(integer(end));
     let captures = if whole {
         matcher.captures().max(1)
     } else {
         matcher.captures()
     };
-    let mut result = MultiValue::with_capacity(2 + captures);
-    result.push_back(Value::Integer(start as i64 + 1));
-    result.push_back(Value::Integer(end as i64));
     for index in 0..captures {
         let capture = matcher
             .capture(index, start, end)
             .map_err(|error| error.to_string())?;
         result.push_back(match capture {
-            Capture::Position(at) => Value::Integer(at as i64 + 1),
-            Capture::Text(from, to) => {
-                let capture = lua.create_string(&text[from..to]);
-                Value::String(capture.map_err(|error| super::sandbox::error_text(&error))?)
-            }
+            Capture::Position(at) => integer(at + 1),
+            Capture::Text(from, to) => string(lua, &text[from..to])?,
         });
     }
-    Ok(result)
+    Ok(())
 }
 
-fn values(lua: &Lua, values: impl IntoLuaMulti) -> Result<MultiValue, String> {
-    values
-        .into_lua_multi(lua)
-        .map_err(|error| super::sandbox::error_text(&error))
+fn integer(value: usize) -> Value {
+    Value::Integer(value as i64)
+}
+
+fn string(lua: &Lua, text: &[u8]) -> Result<Value, String> {
+    lua.create_string(text)
+        .map(Value::String)
+        .map_err(|error| error_text(&error))
+}
+
+/// Plain text in linear time, which C's search does not take: its first and last position, or `nil`.
+fn plain_match(
+    lua: &Lua,
+    meter: &Meter,
+    text: &[u8],
+    plain: &[u8],
+    from: usize,
+) -> Result<MultiValue, String> {
+    let found = text.get(from..).and_then(|rest| memmem::find(rest, plain));
+    if text.len() > PLUGIN_QUICK_BYTES_MAX {
+        meter.check(lua)?;
+    }
+    Ok(match found {
+        None => MultiValue::from_iter([Value::Nil]),
+        Some(at) => {
+            MultiValue::from_iter([integer(from + at + 1), integer(from + at + plain.len())])
+        }
+    })
 }
 
 /// Text, pattern, replacement, where to begin and where the match before ended (offsets; -1: nowhere), and how
@@ -104,40 +218,35 @@ fn replace(
     let mut last = usize::try_from(last).ok();
     let mut count = 0;
     let mut result = Vec::new();
-    let mut steps = 0;
+    let each = 4 + replacement.len() as u64 / 4;
     while count < count_max {
-        let found = matcher.find(at, last, PATTERN_STEPS_PER_CALL);
-        let (start, end) = match found.map_err(|error| error.to_string())? {
-            Found::Match(start, end) => (start, end),
+        match find(lua, meter, &mut matcher, at, last)? {
             Found::Nothing => break,
             Found::More(next) => {
                 result.extend_from_slice(&text[at..next]);
-                meter.check(lua)?;
                 return go_on(lua, &result, count, next, last);
             }
-        };
-        count += 1;
-        steps += matcher.steps() + (end - at) as u64 / 16 + 4;
-        result.extend_from_slice(&text[at..start]);
-        expand(&mut result, &replacement, &text, &matcher, (start, end))?;
-        if result.len() > PLUGIN_TEXT_BYTES_MAX {
-            return Err("resulting string too large".to_owned());
+            Found::Match(start, end) => {
+                result.extend_from_slice(&text[at..start]);
+                expand(&mut result, &replacement, &text, &matcher, (start, end))?;
+                (at, last) = (end, Some(end));
+            }
         }
-        (at, last) = (end, Some(end));
+        count += 1;
         if matcher.is_anchored() {
             break;
         }
-        if steps + result.len() as u64 / 16 > PATTERN_STEPS_PER_CALL {
+        if matcher.steps() + each * count as u64 + result.len() as u64 / 16 > PATTERN_STEPS_PER_CALL
+        {
             meter.check(lua)?;
             return go_on(lua, &result, count, at, last);
         }
     }
-    meter.check(lua)?;
     result.extend_from_slice(&text[at..]);
-    let result = lua
-        .create_string(&result)
-        .map_err(|error| super::sandbox::error_text(&error))?;
-    values(lua, (result, count))
+    Ok(MultiValue::from_iter([
+        string(lua, &result)?,
+        Value::Integer(count),
+    ]))
 }
 
 fn go_on(
@@ -147,11 +256,13 @@ fn go_on(
     at: usize,
     last: Option<usize>,
 ) -> Result<MultiValue, String> {
-    let result = lua
-        .create_string(result)
-        .map_err(|error| super::sandbox::error_text(&error))?;
-    let last = last.map_or(-1, |last| last as i64);
-    values(lua, (result, count, at, last))
+    let last = last.map_or(Value::Integer(-1), integer);
+    Ok(MultiValue::from_iter([
+        string(lua, result)?,
+        Value::Integer(count),
+        integer(at),
+        last,
+    ]))
 }
 
 /// `%1` and the like of a replacement.
@@ -186,18 +297,6 @@ fn expand(
     }
     result.extend_from_slice(rest);
     Ok(())
-}
-
-/// Where plain text is, in linear time, which C's search does not take: its first position.
-fn search(
-    _: &Lua,
-    (text, plain, from): (LuaString, LuaString, usize),
-) -> mlua::Result<Option<usize>> {
-    let (text, plain) = (text.as_bytes(), plain.as_bytes());
-    let Some(rest) = text.get(from..) else {
-        return Ok(None);
-    };
-    Ok(memmem::find(rest, &plain).map(|at| from + at + 1))
 }
 
 /// At least what the sizes in a format of `string.pack` add up to; C would fill them byte by byte.

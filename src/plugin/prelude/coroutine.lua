@@ -2,23 +2,21 @@
 -- pass through whoever resumed it, up to the scheduler. Own yields carry a mark before their values, waits a
 -- number, the end of a slice nothing at all.
 local raw, host, globals, ours = ...
-local raise = ours.raise
-local error, type, select, c_setmetatable = raw.error, raw.type, raw.select, raw.setmetatable
+local error, type, c_pcall = raw.error, raw.type, raw.pcall
 local c = raw.coroutine
 local c_create, c_resume, c_yield, c_status, c_close = c.create, c.resume, c.yield, c.status, c.close
 local c_running, c_isyieldable = c.running, c.isyieldable
-local is_over, over, caught = host.is_over, host.over, ours.caught
+local is_over, over = host.is_over, host.over
+local raise, caught, CLOSED = ours.raise, ours.caught, ours.CLOSED
 
 local OWN = "own"
 local IDLE, BUSY = 1, 2
--- All coroutines that plugins made, and no task. A busy one waits, though Lua calls it suspended: only
--- the scheduler may go on with it.
-local states = c_setmetatable({}, { __mode = "k" })
+-- All coroutines that plugins made, and no task: the function of one that has not begun, else IDLE or BUSY.
+-- A busy one waits, though Lua calls it suspended: only the scheduler may go on with it.
+local states = raw.setmetatable({}, { __mode = "k" })
 
 local function check(co, name)
-  if type(co) ~= "thread" then
-    raise("bad argument #1 to '" .. name .. "' (coroutine expected)")
-  end
+  if type(co) ~= "thread" then raise("bad argument #1 to '" .. name .. "' (coroutine expected)") end
 end
 
 local function own(_, ...)
@@ -27,16 +25,16 @@ end
 
 local go_on
 
--- What resuming gave.
+-- What resuming gave. The body is a call of pcall, so an error closes what is to be closed before it ends.
 local function resumed(co, ok, ...)
   if not ok then return caught(ok, ...) end
-  if c_status(co) == "dead" then return ok, ... end
+  if c_status(co) == "dead" then return ... end
   local mark = ...
   if mark == OWN then return own(...) end
   if not c_isyieldable() then
     if is_over() then error(over, 0) end
     if mark == nil then return resumed(co, c_resume(co)) end
-    error("cannot wait in a function that Lua itself calls here, such as __tostring", 0)
+    return resumed(co, c_resume(co, false, ours.no_wait))
   end
   states[co] = BUSY
   return go_on(co, c_yield(...))
@@ -48,46 +46,72 @@ function go_on(co, ...)
 end
 
 local function resume(co, ...)
-  if states[co] == IDLE then return resumed(co, c_resume(co, ...)) end
-  return false, "cannot resume non-suspended coroutine"
+  local state = states[co]
+  if state == IDLE then return resumed(co, c_resume(co, OWN, ...)) end
+  if type(state) ~= "function" then return false, "cannot resume non-suspended coroutine" end
+  states[co] = IDLE
+  return resumed(co, c_resume(co, state, ...))
 end
 
-local function create(f)
-  if type(f) ~= "function" then raise("bad argument #1 to 'create' (function expected)") end
-  local co = c_create(f)
-  states[co] = IDLE
+local function create(f, name)
+  if type(f) ~= "function" then raise("bad argument #1 to '" .. name .. "' (function expected)") end
+  local co = c_create(c_pcall)
+  states[co] = f
   return co
 end
 
 local function status(co)
   local seen = c_status(co)
   -- A task that waits, or one that waits through another.
-  if seen == "suspended" and states[co] ~= IDLE then return "normal" end
+  if seen == "suspended" and (states[co] == BUSY or not states[co]) then return "normal" end
   return seen
 end
 
-local function wrapped(co, ok, ...)
+-- What a coroutine ended with.
+local function ended(ok, ...)
+  local e = ...
+  if not ok and type(e) == "userdata" then return false, host.plain(e) end
+  return ok, ...
+end
+
+local function wrapped(ok, ...)
   if ok then return ... end
-  if c_status(co) == "dead" then
-    local closed, e = caught(c_close(co))
-    if not closed then error(e, 0) end
-  end
   error((...), 0)
 end
 
+-- What the coroutine goes on with after an own yield.
+local function yielded(mark, ...)
+  if mark == CLOSED then error(CLOSED, 0) end
+  return ...
+end
+
+-- Lets it fail, so that what is to be closed is closed by itself, and may wait.
+local function close(co)
+  local state = states[co]
+  if state == IDLE and c_status(co) == "suspended" then
+    repeat
+      local ok, e = resumed(co, c_resume(co, CLOSED))
+      if not ok and e ~= CLOSED and c_status(co) == "dead" then return ended(false, e) end
+    until c_status(co) == "dead"
+    return true
+  end
+  if state ~= IDLE then states[co] = IDLE end
+  return c_close(co)
+end
+
 globals.coroutine = {
-  create = function(f) return create(f) end,
+  create = function(f) return create(f, "create") end,
   resume = function(co, ...)
     check(co, "resume")
-    return resume(co, ...)
+    return ended(resume(co, ...))
   end,
   wrap = function(f)
-    local co = create(f)
-    return function(...) return wrapped(co, resume(co, ...)) end
+    local co = create(f, "wrap")
+    return function(...) return wrapped(ended(resume(co, ...))) end
   end,
   yield = function(...)
     if not states[c_running()] then raise("attempt to yield from outside a coroutine") end
-    return c_yield(OWN, ...)
+    return yielded(c_yield(OWN, ...))
   end,
   status = function(co)
     check(co, "status")
@@ -95,7 +119,7 @@ globals.coroutine = {
   end,
   running = function()
     local co = c_running()
-    return co, states[co] == nil
+    return co, not states[co]
   end,
   isyieldable = function()
     return states[c_running()] ~= nil and c_isyieldable()
@@ -103,7 +127,7 @@ globals.coroutine = {
   close = function(co)
     check(co, "close")
     local seen = status(co)
-    if seen == "suspended" or seen == "dead" and states[co] then return caught(c_close(co)) end
+    if seen == "suspended" or seen == "dead" then return close(co) end
     raise("cannot close a " .. seen .. " coroutine")
   end,
 }

@@ -1,12 +1,13 @@
 -- Strings. Functions in C that could run for long are bounded here, or in Rust and called again and again.
 local raw, host, globals, ours = ...
-local raise = ours.raise
-local error, type, tostring, c_tointeger = raw.error, raw.type, raw.tostring, raw.math.tointeger
+local raise, pause, tostring = ours.raise, ours.pause, ours.tostring
+local type, select, c_tonumber, c_tointeger = raw.type, raw.select, raw.tonumber, raw.math.tointeger
 local c = raw.string
 local c_rep, c_format, c_sub, c_pack = c.rep, c.format, c.sub, c.pack
-local c_concat = raw.table.concat
-local scan, search, replace, is_plain, pack_bytes = host.scan, host.search, host.replace, host.is_plain, host.pack_bytes
-local text_max = host.text_max
+local c_concat, c_unpack = raw.table.concat, raw.table.unpack
+local scan, scan_many, search, replace, pack_bytes = host.scan, host.scan_many, host.search, host.replace, host.pack_bytes
+local text_max, quick_max, arguments_max = host.text_max, host.quick_max, host.arguments_max
+local metafield = host.metafield
 
 local lib = { byte = c.byte, char = c.char, len = c.len, packsize = c.packsize, sub = c.sub, unpack = c.unpack }
 globals.string = lib
@@ -34,42 +35,39 @@ local function offset(init, length)
   return length + init
 end
 
+local FIND, MATCH, GMATCH = 0, 1, 2
+
 -- An answer of `scan`: goes on while it found nothing yet. What is left is a match, or nil.
-local function scanned(s, p, last, anchors, whole, first, ...)
+local function scanned(s, p, last, how, first, ...)
   if first == false then
-    return scanned(s, p, last, anchors, whole, scan(s, p, (...), last, anchors, whole))
+    pause()
+    return scanned(s, p, last, how, scan(s, p, (...), last, how))
   elseif first == true then
     raise((...))
   end
   return first, ...
 end
 
-local function captures(_, _, ...)
-  return ...
-end
-
-local function matched(first, ...)
-  if first then return captures(first, ...) end
+local function captures(first, _, ...)
+  if first then return ... end
   return nil
 end
 
 function lib.find(s, p, init, plain)
-  s, p = text(s, 1, "find"), text(p, 2, "find")
+  if type(s) ~= "string" then s = text(s, 1, "find") end
+  if type(p) ~= "string" then p = text(p, 2, "find") end
   local from = init and offset(integer(init, 3, "find"), #s) or 0
   if from > #s then return nil end
-  if plain or is_plain(p) then
-    local at = search(s, p, from)
-    if at then return at, at + #p - 1 end
-    return nil
-  end
-  return scanned(s, p, -1, true, false, scan(s, p, from, -1, true, false))
+  if plain then return scanned(s, p, -1, FIND, search(s, p, from)) end
+  return scanned(s, p, -1, FIND, scan(s, p, from, -1, FIND))
 end
 
 function lib.match(s, p, init)
-  s, p = text(s, 1, "match"), text(p, 2, "match")
+  if type(s) ~= "string" then s = text(s, 1, "match") end
+  if type(p) ~= "string" then p = text(p, 2, "match") end
   local from = init and offset(integer(init, 3, "match"), #s) or 0
   if from > #s then return nil end
-  return matched(scanned(s, p, -1, true, true, scan(s, p, from, -1, true, true)))
+  return captures(scanned(s, p, -1, MATCH, scan(s, p, from, -1, MATCH)))
 end
 
 function lib.gmatch(s, p, init)
@@ -84,51 +82,46 @@ function lib.gmatch(s, p, init)
     return ...
   end
   return function()
-    return found(scanned(s, p, last, false, true, scan(s, p, from, last, false, true)))
-  end
-end
-
--- The value for a match: what a function returns, or what a table holds, for its captures.
-local function value(repl, kind, first, to, ...)
-  if not first then return nil end
-  if kind == "table" then return first, to, repl[(...)] end
-  return first, to, (repl(...))
-end
-
--- Pieces of text, joined when there are many.
-local function add(pieces, piece)
-  local n = #pieces + 1
-  pieces[n] = piece
-  if n == 1000 then
-    local joined = c_concat(pieces)
-    for i = n, 2, -1 do pieces[i] = nil end
-    pieces[1] = joined
+    return found(scanned(s, p, last, GMATCH, scan(s, p, from, last, GMATCH)))
   end
 end
 
 local function replace_by(s, p, repl, kind, max)
-  local pieces, done, from, last, count = {}, {}, 0, -1, 0
-  local anchored = c_sub(p, 1, 1) == "^"
-  while count < max do
-    local first, to, new = value(repl, kind, scanned(s, p, last, true, true, scan(s, p, from, last, true, true)))
-    if not first then break end
-    count = count + 1
-    if not new then
-      new = c_sub(s, first, to)
-    elseif type(new) ~= "string" and type(new) ~= "number" then
-      raise("invalid replacement value (a " .. type(new) .. ")")
+  local pieces, size, done, count = {}, 0, {}, 0
+  local from, last = 0, -1
+  local next_from = from
+  while next_from and count < max do
+    -- Where to go on, values for each match, and these: first and last position, captures.
+    local found = { scan_many(s, p, next_from, last, max - count) }
+    if found[1] == true then raise(found[2]) end
+    next_from = found[1]
+    if next_from then pause() end
+    local each = found[2]
+    for i = 3, #found, each do
+      local first, to, new = found[i], found[i + 1], nil
+      if kind == "table" then
+        new = repl[found[i + 2]]
+      elseif each == 3 then
+        new = repl(found[i + 2])
+      else
+        new = repl(c_unpack(found, i + 2, i + each - 1))
+      end
+      if not new then
+        new = c_sub(s, first, to)
+      elseif type(new) ~= "string" and type(new) ~= "number" then
+        raise("invalid replacement value (a " .. type(new) .. ")")
+      end
+      pieces[size + 1], pieces[size + 2] = c_sub(s, from + 1, first - 1), new
+      size = size + 2
+      if size > 1000 then
+        done[#done + 1] = c_concat(pieces)
+        pieces, size = {}, 0
+      end
+      from, last, count = to, to, count + 1
     end
-    local n = #pieces
-    pieces[n + 1], pieces[n + 2] = c_sub(s, from + 1, first - 1), new
-    if n > 1000 then
-      done[#done + 1] = c_concat(pieces)
-      pieces = {}
-    end
-    from, last = to, to
-    if anchored then break end
   end
   if count == 0 then return s, 0 end
-  pieces[#pieces + 1] = c_sub(s, from + 1)
+  pieces[size + 1] = c_sub(s, from + 1)
   done[#done + 1] = c_concat(pieces)
   return c_concat(done), count
 end
@@ -142,6 +135,7 @@ local function replace_by_text(s, p, repl, max)
     count = count + n
     if not from and #done == 0 then return result, count end
     done[#done + 1] = result
+    pause()
   until not from
   return c_concat(done), count
 end
@@ -164,12 +158,13 @@ function lib.rep(s, n, separator)
   local size = #s + #separator
   if n <= 0 or size == 0 then return "" end
   if size * 1.0 * n > text_max then raise("resulting string too large") end
-  if n > 1024 and size < 64 then
-    -- C copies piece by piece: larger pieces.
-    local piece, rest = c_rep(s .. separator, 256), (n - 1) % 256
-    return c_rep(piece, (n - 1) // 256) .. c_rep(s .. separator, rest) .. s
-  end
-  return c_rep(s, n, separator)
+  if size * n <= quick_max then return c_rep(s, n, separator) end
+  -- C copies piece by piece: larger pieces.
+  local times = size < 64 and 256 or 1
+  local piece, rest = c_rep(s .. separator, times), (n - 1) % times
+  local result = c_rep(piece, (n - 1) // times) .. c_rep(s .. separator, rest) .. s
+  pause()
+  return result
 end
 
 -- C looks at each byte.
@@ -178,13 +173,27 @@ for _, name in raw.ipairs { "lower", "upper", "reverse" } do
   lib[name] = function(s)
     s = text(s, 1, name)
     if #s > text_max then raise("string too large") end
-    return f(s)
+    local result = f(s)
+    if #s > quick_max then pause() end
+    return result
   end
 end
 
+-- C would call `__tostring` of tables.
 function lib.format(format, ...)
   if type(format) == "string" and #format > 65536 then
     raise("bad argument #1 to 'format' (format too long)")
+  end
+  local n = select("#", ...)
+  if n > arguments_max then raise("format: too many arguments") end
+  for i = 1, n do
+    if type((select(i, ...))) == "table" then
+      local values = { ... }
+      for k = i, n do
+        if type(values[k]) == "table" then values[k] = tostring(values[k]) end
+      end
+      return c_format(format, c_unpack(values, 1, n))
+    end
   end
   return c_format(format, ...)
 end
@@ -195,3 +204,33 @@ function lib.pack(format, ...)
   end
   return c_pack(format, ...)
 end
+
+-- Arithmetic on text that is a number, or with a table that knows how to.
+local function number(v)
+  local kind = type(v)
+  if kind == "number" then return v end
+  if kind == "string" then return c_tonumber(v) end
+end
+
+local function arithmetic(name, operation)
+  return function(a, b)
+    local x, y = number(a), number(b)
+    if x and y then return operation(x, y) end
+    local f = type(b) == "table" and metafield(b, name)
+    if f then return f(a, b) end
+    local culprit = a
+    if x then culprit = b end
+    raise("attempt to perform arithmetic on a " .. type(culprit) .. " value")
+  end
+end
+
+ours.arithmetic = {
+  __add = arithmetic("__add", function(a, b) return a + b end),
+  __sub = arithmetic("__sub", function(a, b) return a - b end),
+  __mul = arithmetic("__mul", function(a, b) return a * b end),
+  __div = arithmetic("__div", function(a, b) return a / b end),
+  __mod = arithmetic("__mod", function(a, b) return a % b end),
+  __pow = arithmetic("__pow", function(a, b) return a ^ b end),
+  __idiv = arithmetic("__idiv", function(a, b) return a // b end),
+  __unm = arithmetic("__unm", function(a) return -a end),
+}
