@@ -169,6 +169,26 @@ pub const PLUGIN_FOLDER_DEPTH_MAX: usize = 4;
 /// Events and calls that plugins may have under way: 20 MB at 2 KB for a waiting coroutine. Beyond: error 4, or a
 /// counted drop.
 pub const PLUGIN_EVENTS_MAX: usize = 10_000;
+/// Connections to the database of plugins; of SQLite's, one may change something.
+pub const DATABASE_CONNECTIONS_MAX: usize = 16;
+/// Statements that wait for a connection, or for another call's transaction. Beyond: error 3.
+pub const DATABASE_WAITING_MAX: usize = 1_024;
+/// A transaction without a statement for that long is rolled back: its owner forgot it.
+pub const DATABASE_TRANSACTION_MS_MAX: u64 = 60_000;
+/// Transactions that were rolled back so, or got lost, and whose owners do not know yet.
+pub const DATABASE_LOST_MAX: usize = 1_024;
+/// Rows of one result. Beyond: error 3.
+pub const DATABASE_ROWS_MAX: usize = 50_000;
+/// One result, and one value of SQLite: a quarter of what plugins have. Beyond: error 3.
+pub const DATABASE_RESULT_BYTES_MAX: usize = 16 << 20;
+/// Time to connect to a database's server, unless a statement has less.
+pub const DATABASE_CONNECT_MS_MAX: u64 = 5_000;
+/// How long a database's server may take beyond the limit that it was told, until its connection counts as lost.
+pub const DATABASE_SERVER_GRACE_MS: u64 = 1_000;
+/// Depth of one expression of SQLite, which walks them recursively on a worker's stack. Beyond: error 3.
+pub const SQLITE_EXPRESSION_DEPTH_MAX: i32 = 200;
+/// A pattern of LIKE or GLOB, each of whose wildcards SQLite may recurse for. Beyond: error 3.
+pub const SQLITE_PATTERN_BYTES_MAX: i32 = 1_000;
 /// What a queued chunk costs beside its bytes: its reference and its share of a deque.
 pub const CHUNK_COST_BYTES: usize = 64;
 /// Deques kept for the next burst, all connections together.

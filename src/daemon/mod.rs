@@ -30,6 +30,8 @@ use crate::reactor::{self, Listener, Reactor};
 use crate::state::server::{Server, Setup};
 use crate::state::timers::TimersSetup;
 use crate::timer::{self, TimerSender, TimerThread};
+#[cfg(feature = "lua")]
+use crate::worker::database::Environment;
 use crate::worker::{Work, WorkerPool};
 
 /// Runs until SIGTERM or SIGINT. Errors: one line, what could not be had at start.
@@ -72,13 +74,18 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         data_dir: startup.data_dir.clone(),
         static_dir: startup.static_dir.clone(),
         settings_file: startup.config_file.clone(),
+        #[cfg(feature = "lua")]
+        environment: Environment {
+            database: std::env::var("P_DB").ok(),
+            credentials: std::env::var("P_DBCRED").ok(),
+        },
         ..Work::default()
     };
     let sources = work.plugin_sources()?;
     let mut refused = None;
     let reactor = Reactor::new(listeners, startup.tls, clock, |mailbox| {
         disk.sender.set_reactor(mailbox.clone());
-        work.set_callback_settings(&startup.settings);
+        work.set_settings(&startup.settings);
         disk.sender
             .set_file_bytes_max(startup.settings.max_log_file_size as u64);
         let workers_max = startup.settings.workers;
@@ -200,7 +207,7 @@ impl Threads {
         self.timers.send(TimerMsg::Stop);
         // It ends when the callbacks that are out have ended, or after a limit of its own.
         let _ = self.timer_thread.join();
-        self.work.interrupt_callbacks();
+        self.work.interrupt();
         self.workers.close(Duration::from_millis(LOG_STOP_MS));
     }
 }
@@ -248,15 +255,11 @@ struct Replies {
 
 /// Workers, none started yet.
 fn worker_pool(workers_max: usize, work: Work, to: Replies) -> WorkerPool {
-    WorkerPool::new(
-        workers_max,
-        move |job| work.run(job),
-        move |done| match done {
-            JobDone::Callback(done) => to.timers.send(TimerMsg::CallbackDone(done)),
-            JobDone::Task(done) => to.plugins.send(PluginMsg::TaskDone(done)),
-            done => to.mailbox.send(ReactorMsg::JobDone(done)),
-        },
-    )
+    WorkerPool::new(workers_max, work, move |done| match done {
+        JobDone::Callback(done) => to.timers.send(TimerMsg::CallbackDone(done)),
+        JobDone::Task(done) => to.plugins.send(PluginMsg::TaskDone(done)),
+        done => to.mailbox.send(ReactorMsg::JobDone(done)),
+    })
 }
 
 /// The timer thread's ways out.
@@ -305,7 +308,7 @@ impl Ways {
             tell_plugins: Box::new(move |message| plugins.tell(message)),
             tell_settings: Box::new(move |settings| {
                 workers.set_workers_max(settings.workers);
-                work.set_callback_settings(&settings);
+                work.set_settings(&settings);
                 files.set_file_bytes_max(settings.max_log_file_size as u64);
                 plugin_sender.send(PluginMsg::Settings(settings.clone()));
                 timers.try_settings(settings)

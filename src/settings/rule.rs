@@ -44,6 +44,8 @@ pub enum Rule {
     Origins,
     /// A list of addresses and networks.
     Networks,
+    /// A database's file or server; may be empty for none said.
+    Database,
 }
 
 impl Rule {
@@ -80,6 +82,7 @@ impl fmt::Display for Rule {
             Rule::Listeners => f.write_str("an address and port"),
             Rule::Origins => f.write_str("an origin"),
             Rule::Networks => f.write_str("an address or a network"),
+            Rule::Database => f.write_str("FILE.db, HOST:PORT/NAME or null"),
         }
     }
 }

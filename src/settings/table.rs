@@ -7,7 +7,7 @@ use crate::limits::BODY_BYTES_MAX;
 use crate::settings::change::Origin;
 use crate::settings::rule::Rule;
 use crate::settings::value::{Field, FullQueue, Overlap, Secret};
-use crate::settings::{BasePath, IpNet, Listen};
+use crate::settings::{BasePath, DatabaseAt, IpNet, Listen};
 
 /// When a change of a setting takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +164,12 @@ settings! {
         "Seconds that a plugin's handler or call may take, waiting included. Beyond: it is ended.";
     plugin_compute_ms: u64, "plugin_compute" = "0.2", Rule::Seconds { min_ms: 10, max_ms: 60_000 }, "0.2", Reload,
         "Seconds that a plugin's handler or call may compute. Beyond: it is ended.";
+    database: DatabaseAt, "P_DB" = "", Rule::Database, "jdserver.db", Reload,
+        "The database of plugins: a file of SQLite, below data_dir unless absolute, or HOST:PORT/NAME of a MySQL or MariaDB server, or null for none; by default what the environment variable of that name says, else jdserver.db.";
+    database_credentials: Secret, "P_DBCRED" = "", Rule::Secret, "jdcloud:secret", Reload,
+        "USER:PASSWORD at the database's server, or that in base64; by default what the environment variable of that name says.";
+    database_timeout_ms: u64, "db_timeout" = "10", Rule::Seconds { min_ms: 10, max_ms: DAY_MS }, "10", RunTime,
+        "Seconds for a statement of a plugin; waiting for its turn may take as long again.";
     html_escape: bool, "htmlEscape" = "true", Rule::Bool, "false", RunTime,
         "Whether < and > in parameters of HTTP calls are escaped.";
     max_log_file_size: usize, "maxLogFileSize" = "104857600", Rule::Bytes { min: 0, max: 1 << 40 }, "10M", RunTime,

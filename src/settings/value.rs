@@ -6,7 +6,7 @@ use std::fmt;
 use crate::limits::SETTING_ITEMS_MAX;
 use crate::settings::address::is_origin;
 use crate::settings::rule::{Rule, seconds};
-use crate::settings::{BasePath, IpNet, Listen};
+use crate::settings::{BasePath, DatabaseAt, IpNet, Listen};
 
 /// What happens to a receiver whose queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,11 @@ impl Secret {
     /// Whether none is set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The secret, for whoever has to show it to a server.
+    pub fn reveal(&self) -> &str {
+        &self.0
     }
 
     /// Whether `given` is the secret, in a time that does not tell where they differ.
@@ -226,6 +231,16 @@ impl Field for String {
 }
 
 impl Field for BasePath {
+    fn parse(_: &Rule, text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn print(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Field for DatabaseAt {
     fn parse(_: &Rule, text: &str) -> Option<Self> {
         text.parse().ok()
     }

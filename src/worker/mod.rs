@@ -8,6 +8,7 @@
 //! | [`client`] | the HTTP client under it: connections, TLS |
 //! | [`resolver`] | names to addresses, and which of them may be called |
 //! | [`failure`] | why a call got no answer |
+//! | `database` | databases of plugins |
 //! | [`static_file`] | reads a file below the static root |
 //! | `plugin_files` | reads the sources of plugins |
 //! | [`process`] | reads what the kernel knows of the daemon |
@@ -19,6 +20,8 @@
 
 pub mod callback;
 pub mod client;
+#[cfg(feature = "lua")]
+pub mod database;
 pub mod failure;
 #[cfg(feature = "lua")]
 pub mod plugin_files;

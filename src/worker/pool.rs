@@ -1,5 +1,6 @@
 //! Threads on demand: one more whenever a job would find none free, up to a bound, and each ends
-//! after some idle time. Every job gets exactly one reply, even if it panics.
+//! after some idle time. Every job gets exactly one reply, even if it panics. A job may be kept by whoever does
+//! it until others are done; it counts as unfinished, but keeps no thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,34 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use crate::limits::{JOBS_MAX, WORKER_IDLE_MS, WORKER_STACK_BYTES};
 use crate::message::{Job, JobDone};
 
-type Run = dyn Fn(Job) -> JobDone + Send + Sync;
+/// What workers do.
+pub trait Labour: Send + Sync {
+    /// Does a job; may block. `None`: it is kept, and [`Labour::poll`] has its reply some time.
+    fn run(&self, job: Job) -> Option<JobDone>;
+
+    /// Asked after each job and when it said so. Never panics.
+    fn poll(&self) -> Kept {
+        Kept::None
+    }
+}
+
+/// What there is of jobs that were kept.
+#[derive(Debug)]
+pub enum Kept {
+    /// The reply to one of them.
+    Done(JobDone),
+    /// Nothing before that time has passed.
+    Until(Duration),
+    /// Nothing.
+    None,
+}
+
+impl<F: Fn(Job) -> JobDone + Send + Sync> Labour for F {
+    fn run(&self, job: Job) -> Option<JobDone> {
+        Some(self(job))
+    }
+}
+
 type Reply = dyn Fn(JobDone) + Send + Sync;
 
 /// The way to the workers, for any thread. Cheap to clone.
@@ -24,7 +52,7 @@ struct Shared {
     ended: Condvar,
     queue: Receiver<Job>,
     idle: Duration,
-    run: Box<Run>,
+    labour: Box<dyn Labour>,
     reply: Box<Reply>,
 }
 
@@ -39,22 +67,27 @@ struct Counts {
 }
 
 impl WorkerPool {
-    /// A pool of at most `workers_max` threads, none of them started yet. `run` does a job, `reply`
+    /// A pool of at most `workers_max` threads, none of them started yet. `labour` does a job, `reply`
     /// takes its outcome; both are called on the worker's thread, and `reply` may wait.
     pub fn new(
         workers_max: usize,
-        run: impl Fn(Job) -> JobDone + Send + Sync + 'static,
+        labour: impl Labour + 'static,
         reply: impl Fn(JobDone) + Send + Sync + 'static,
     ) -> Self {
         Self::with_idle(
             workers_max,
             Duration::from_millis(WORKER_IDLE_MS),
-            Box::new(run),
+            Box::new(labour),
             Box::new(reply),
         )
     }
 
-    fn with_idle(workers_max: usize, idle: Duration, run: Box<Run>, reply: Box<Reply>) -> Self {
+    fn with_idle(
+        workers_max: usize,
+        idle: Duration,
+        labour: Box<dyn Labour>,
+        reply: Box<Reply>,
+    ) -> Self {
         let (jobs, queue) = bounded(JOBS_MAX);
         let counts = Mutex::new(Counts {
             jobs: Some(jobs),
@@ -68,7 +101,7 @@ impl WorkerPool {
                 ended: Condvar::new(),
                 queue,
                 idle,
-                run,
+                labour,
                 reply,
             }),
         }
@@ -133,19 +166,37 @@ impl Shared {
     /// A worker's life.
     fn work(&self) {
         loop {
-            match self.queue.recv_timeout(self.idle) {
+            let kept = self.reply_kept();
+            match self
+                .queue
+                .recv_timeout(kept.unwrap_or(self.idle).min(self.idle))
+            {
                 Ok(job) => self.do_job(job),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
+                    // One stays to look after what is due later, whoever kept it.
+                    let is_due_later = self.reply_kept().is_some();
                     let counts = self.counts();
                     // Decided under the lock, so a job queued meanwhile finds this worker or a new one.
-                    if counts.workers > counts.unfinished {
+                    let needed = counts.unfinished.max(usize::from(is_due_later));
+                    if counts.workers > needed {
                         return self.end(counts);
                     }
                 }
             }
         }
         self.end(self.counts());
+    }
+
+    /// Replies to jobs that were kept and are done; how long until there may be more, if any.
+    fn reply_kept(&self) -> Option<Duration> {
+        loop {
+            match self.labour.poll() {
+                Kept::Done(done) => self.reply(done),
+                Kept::Until(wait) => return Some(wait),
+                Kept::None => return None,
+            }
+        }
     }
 
     fn end(&self, mut counts: MutexGuard<'_, Counts>) {
@@ -155,7 +206,13 @@ impl Shared {
 
     fn do_job(&self, job: Job) {
         let failed = job.failed();
-        let done = catch_unwind(AssertUnwindSafe(|| (self.run)(job))).unwrap_or(failed);
+        let done = catch_unwind(AssertUnwindSafe(|| self.labour.run(job)));
+        if let Some(done) = done.unwrap_or(Some(failed)) {
+            self.reply(done);
+        }
+    }
+
+    fn reply(&self, done: JobDone) {
         // Free before the reply: whoever it wakes may hand in the next job at once.
         self.counts().unfinished -= 1;
         let _ = catch_unwind(AssertUnwindSafe(|| (self.reply)(done)));
@@ -168,6 +225,7 @@ mod tests {
     use crate::ids::ConnId;
     use crossbeam_channel::unbounded;
     use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -192,7 +250,7 @@ mod tests {
         let (replies, outcome) = unbounded();
         let pool = WorkerPool::new(
             4,
-            |job| done(&job),
+            |job: Job| done(&job),
             move |done| {
                 let _ = replies.send(key(&done));
             },
@@ -215,7 +273,7 @@ mod tests {
         let together = Arc::clone(&meeting);
         let pool = WorkerPool::new(
             4,
-            move |job| {
+            move |job: Job| {
                 together.wait();
                 done(&job)
             },
@@ -242,7 +300,7 @@ mod tests {
         let (replies, outcome) = unbounded();
         let pool = WorkerPool::new(
             1,
-            |job| match job.reply_to() {
+            |job: Job| match job.reply_to() {
                 Some(id) if id.key == 1 => panic!("on purpose"),
                 _ => done(&job),
             },
@@ -263,7 +321,7 @@ mod tests {
         let (replies, outcome) = unbounded();
         let pool = WorkerPool::new(
             1,
-            move |job| {
+            move |job: Job| {
                 let _ = opened.recv();
                 done(&job)
             },
@@ -291,7 +349,7 @@ mod tests {
         let pool = WorkerPool::with_idle(
             2,
             Duration::ZERO,
-            Box::new(|job| done(&job)),
+            Box::new(|job: Job| done(&job)),
             Box::new(move |done| {
                 let _ = replies.send(key(&done));
             }),
@@ -308,12 +366,73 @@ mod tests {
         }
     }
 
+    /// Keeps each job until the next one comes, or until it is asked often enough.
+    #[derive(Default)]
+    struct Hoarder {
+        kept: Mutex<Vec<Job>>,
+        ready: Mutex<Vec<Job>>,
+        asked: AtomicUsize,
+    }
+
+    impl Labour for Hoarder {
+        fn run(&self, job: Job) -> Option<JobDone> {
+            let mut kept = self.kept.lock().expect("no panic");
+            self.ready.lock().expect("no panic").append(&mut kept);
+            kept.push(job);
+            None
+        }
+
+        fn poll(&self) -> Kept {
+            if let Some(job) = self.ready.lock().expect("no panic").pop() {
+                return Kept::Done(done(&job));
+            }
+            let mut kept = self.kept.lock().expect("no panic");
+            if kept.is_empty() {
+                return Kept::None;
+            }
+            if self.asked.fetch_add(1, Ordering::Relaxed) % 5 == 4 {
+                self.ready.lock().expect("no panic").append(&mut kept);
+            }
+            Kept::Until(Duration::ZERO)
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_replied_to_though_no_job_comes() {
+        for workers_max in [1, 4] {
+            let (replies, outcome) = unbounded();
+            let pool = WorkerPool::with_idle(
+                workers_max,
+                Duration::ZERO,
+                Box::new(Hoarder::default()),
+                Box::new(move |done| {
+                    let _ = replies.send(key(&done));
+                }),
+            );
+            for n in 0..100 {
+                pool.submit(job(n)).expect("room");
+            }
+            let mut keys: Vec<u32> = (0..100)
+                .map(|_| outcome.recv_timeout(LONG).expect("a reply"))
+                .collect();
+            keys.sort_unstable();
+            assert_eq!(keys, (0..100).collect::<Vec<_>>());
+            let counts = pool.shared.counts();
+            let ended = pool
+                .shared
+                .ended
+                .wait_timeout_while(counts, LONG, |counts| counts.workers > 0);
+            let (counts, waited) = ended.expect("no panic");
+            assert!(!waited.timed_out() && counts.unfinished == 0);
+        }
+    }
+
     #[test]
     fn close_does_not_wait_longer_than_told() {
         let (gate, opened) = bounded::<()>(0);
         let pool = WorkerPool::new(
             1,
-            move |job| {
+            move |job: Job| {
                 let _ = opened.recv();
                 done(&job)
             },

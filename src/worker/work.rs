@@ -3,17 +3,27 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::message::plugin::{PluginSources, TaskDone, TaskJob, TaskOutcome, TaskWork};
+use crate::ids::ConnId;
+#[cfg(feature = "lua")]
+use crate::message::plugin::{PluginSources, TaskDone, TaskId, TaskJob, TaskOutcome, TaskWork};
+#[cfg(not(feature = "lua"))]
+use crate::message::plugin::{PluginSources, TaskJob};
 use crate::message::{Job, JobDone, ProcessDone, SettingsDone};
 use crate::proto::tls::TlsConfig;
 use crate::settings::{FileValues, Settings};
 use crate::worker::callback::Callbacks;
 #[cfg(feature = "lua")]
+use crate::worker::database::{Database, DatabaseSettings, Environment, Waiting};
+#[cfg(feature = "lua")]
 use crate::worker::plugin_files;
+#[cfg(feature = "lua")]
+use crate::worker::pool::Kept;
+use crate::worker::pool::Labour;
+#[cfg(feature = "lua")]
 use crate::worker::task;
 use crate::worker::{process, settings, static_file, tls};
 
-/// What workers need to know. Clones share the callbacks, and with them their settings.
+/// What workers need to know. Clones share the callbacks and the database, and with them their settings.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
     /// The folder of plugins and their data.
@@ -24,18 +34,32 @@ pub struct Work {
     pub settings_file: Option<PathBuf>,
     /// What calls URLs.
     pub callbacks: Arc<Callbacks>,
+    /// The database of plugins.
+    #[cfg(feature = "lua")]
+    pub database: Arc<Database<TaskId>>,
+    /// What names it where the settings do not.
+    #[cfg(feature = "lua")]
+    pub environment: Environment,
 }
 
 impl Work {
-    /// The settings that callbacks obey from now on: `callback_insecure`, `callback_allow` and
-    /// `callback_deny`. For the start and after every change.
-    pub fn set_callback_settings(&self, settings: &Settings) {
+    /// The settings that workers obey from now on. For the start and after every change.
+    pub fn set_settings(&self, settings: &Settings) {
         self.callbacks.set(settings.into());
+        #[cfg(feature = "lua")]
+        self.database.set(DatabaseSettings::new(
+            settings,
+            &self.environment,
+            &self.data_dir,
+        ));
     }
 
-    /// Cuts the callbacks that run; each still gets its reply, and so do later ones. For the end.
-    pub fn interrupt_callbacks(&self) {
+    /// Cuts the callbacks and the statements that run; each still gets its reply, and so do later ones. For
+    /// the end.
+    pub fn interrupt(&self) {
         self.callbacks.interrupt();
+        #[cfg(feature = "lua")]
+        self.database.interrupt();
     }
 
     /// The sources of all plugins, as [`plugin_files::read`] finds them.
@@ -63,41 +87,64 @@ impl Work {
         Ok((values, tls))
     }
 
-    fn run_task(&self, job: TaskJob) -> TaskDone {
+    fn load_settings(&self, reply_to: Option<ConnId>) -> SettingsDone {
+        SettingsDone {
+            reply_to,
+            outcome: self.read_settings(),
+            sources: self.plugin_sources(),
+        }
+    }
+
+    #[cfg(feature = "lua")]
+    fn run_task(&self, job: TaskJob) -> Option<JobDone> {
+        let task = job.task;
         let outcome = match job.work {
+            TaskWork::Database(job) => {
+                let answered = self.database.run(task, job)?;
+                TaskOutcome::Database(answered.done)
+            }
             TaskWork::Http {
                 request,
                 timeout_ms,
             } => task::fetch(&self.callbacks, request, timeout_ms),
             TaskWork::Session(job) => task::session(&self.data_dir, job),
             TaskWork::Resolve { address } => task::resolve(&self.callbacks.guard(), &address),
-            TaskWork::Database(_) => TaskOutcome::Failed,
         };
-        let task = job.task;
-        TaskDone { task, outcome }
+        Some(JobDone::Task(Box::new(TaskDone { task, outcome })))
     }
 
-    /// Does a job; may block.
-    pub fn run(&self, job: Job) -> JobDone {
-        match job {
+    #[cfg(not(feature = "lua"))]
+    fn run_task(&self, job: TaskJob) -> Option<JobDone> {
+        Some(Job::Task(Box::new(job)).failed())
+    }
+}
+
+impl Labour for Work {
+    fn run(&self, job: Job) -> Option<JobDone> {
+        Some(match job {
             Job::Callback(callback) => JobDone::Callback(Box::new(self.callbacks.run(*callback))),
-            Job::Task(job) => JobDone::Task(Box::new(self.run_task(*job))),
+            Job::Task(job) => return self.run_task(*job),
             Job::Process { reply_to } => JobDone::Process(Box::new(ProcessDone {
                 reply_to,
                 info: process::read(),
             })),
-            Job::File(job) => JobDone::File(Box::new(static_file::answer(
-                self.static_dir.as_deref(),
-                *job,
-            ))),
-            Job::Settings { reply_to } => {
-                let outcome = self.read_settings();
-                JobDone::Settings(Box::new(SettingsDone {
-                    reply_to,
-                    outcome,
-                    sources: self.plugin_sources(),
-                }))
+            Job::File(job) => {
+                let root = self.static_dir.as_deref();
+                JobDone::File(Box::new(static_file::answer(root, *job)))
             }
+            Job::Settings { reply_to } => JobDone::Settings(Box::new(self.load_settings(reply_to))),
+        })
+    }
+
+    #[cfg(feature = "lua")]
+    fn poll(&self) -> Kept {
+        match self.database.poll() {
+            Waiting::Answered(answered) => Kept::Done(JobDone::Task(Box::new(TaskDone {
+                task: answered.name,
+                outcome: TaskOutcome::Database(answered.done),
+            }))),
+            Waiting::Until(wait) => Kept::Until(wait),
+            Waiting::None => Kept::None,
         }
     }
 }
@@ -112,7 +159,8 @@ mod tests {
 
     #[test]
     fn without_a_file_a_reload_finds_nothing_to_say() {
-        let JobDone::Settings(done) = Work::default().run(Job::Settings { reply_to: None }) else {
+        let done = Work::default().run(Job::Settings { reply_to: None });
+        let Some(JobDone::Settings(done)) = done else {
             panic!("another kind of reply");
         };
         let (values, tls) = done.outcome.expect("right");
@@ -132,13 +180,9 @@ mod tests {
                 ..Work::default()
             };
             let (replies, outcomes) = unbounded();
-            let pool = WorkerPool::new(
-                1,
-                move |job| work.run(job),
-                move |done| {
-                    let _ = replies.send(done);
-                },
-            );
+            let pool = WorkerPool::new(1, work, move |done| {
+                let _ = replies.send(done);
+            });
             assert!(pool.submit(Job::Settings { reply_to: None }).is_ok());
             match outcomes.recv() {
                 Ok(JobDone::Settings(done)) => assert!(done.outcome.is_err(), "{deep}"),

@@ -545,13 +545,9 @@ fn self_signed_certificates_pass_only_where_told_and_on_a_workers_stack() {
     let run = |times: usize| {
         let (replies, outcomes) = unbounded();
         let work = work.clone();
-        let pool = WorkerPool::new(
-            1,
-            move |job| work.run(job),
-            move |done| {
-                let _ = replies.send(done);
-            },
-        );
+        let pool = WorkerPool::new(1, work, move |done| {
+            let _ = replies.send(done);
+        });
         let fields = json!({"url": format!("https://127.0.0.1:{port}/")});
         for _ in 0..times {
             let job = Job::Callback(Box::new(callback(&fields, LONG_MS)));
@@ -572,7 +568,7 @@ fn self_signed_certificates_pass_only_where_told_and_on_a_workers_stack() {
     );
     let mut settings = crate::settings::Settings::default();
     settings.callback_insecure = true;
-    work.set_callback_settings(&settings);
+    work.set_settings(&settings);
     // All on one connection: the second of the server.
     assert_eq!(run(3), [is(200, "1"), is(200, "1"), is(200, "1")]);
     let plain = call(
@@ -614,13 +610,9 @@ fn callbacks_per_second() {
     for workers in [1, 4, 8, CALLBACKS_PER_HOST_MAX] {
         let (replies, outcomes) = unbounded();
         let work = Work::default();
-        let pool = WorkerPool::new(
-            workers,
-            move |job| work.run(job),
-            move |done| {
-                let _ = replies.send(done);
-            },
-        );
+        let pool = WorkerPool::new(workers, work, move |done| {
+            let _ = replies.send(done);
+        });
         let fields = json!({"url": format!("127.0.0.1:{port}/x")});
         let mut failed = 0;
         let start = Instant::now();

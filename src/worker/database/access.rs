@@ -1,0 +1,533 @@
+//! Databases for workers: takes a job, gets it a connection or has it wait, runs it, retries it where that is safe.
+//! Follows the settings; a database that they no longer name goes on until its transactions have ended.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::limits::DATABASE_TRANSACTION_MS_MAX;
+use crate::message::database::{DatabaseAnswer, DatabaseDone, DatabaseJob, DatabaseOp};
+use crate::settings::{DatabaseAt, Settings, database};
+use crate::worker::database::connection::{Connection, Fault, Server, Statement, Target};
+use crate::worker::database::gate::{Asked, Gate, Need, Permit, Plan, Refusal, Turn};
+use crate::worker::database::sql;
+
+/// In the data folder, where nothing names another one.
+const DEFAULT_FILE: &str = "jdserver.db";
+
+/// What the environment says where the settings say nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// `P_DB`
+    pub database: Option<String>,
+    /// `P_DBCRED`
+    pub credentials: Option<String>,
+}
+
+/// The settings that databases depend on.
+#[derive(Clone, PartialEq)]
+pub struct DatabaseSettings {
+    target: Target,
+    timeout: Duration,
+}
+
+impl DatabaseSettings {
+    /// What the settings say, or else the environment, or else a file in the data folder.
+    pub fn new(settings: &Settings, environment: &Environment, data_dir: &Path) -> Self {
+        DatabaseSettings {
+            target: target(settings, environment, data_dir).unwrap_or_else(Target::None),
+            timeout: Duration::from_millis(settings.database_timeout_ms),
+        }
+    }
+}
+
+fn target(
+    settings: &Settings,
+    environment: &Environment,
+    data_dir: &Path,
+) -> Result<Target, Box<str>> {
+    let at = match (&settings.database, &environment.database) {
+        (DatabaseAt::Unset, Some(text)) => text
+            .parse()
+            .map_err(|_| "the environment's P_DB: expected FILE.db, HOST:PORT/NAME or null")?,
+        (at, _) => at.clone(),
+    };
+    Ok(match at {
+        DatabaseAt::Nowhere => return Err("no database: P_DB is null".into()),
+        DatabaseAt::Unset => Target::File(data_dir.join(DEFAULT_FILE)),
+        DatabaseAt::File(path) => Target::File(data_dir.join(path)),
+        DatabaseAt::Server { host, port, name } => {
+            let given = settings.database_credentials.reveal();
+            let given = match given.is_empty() {
+                true => environment.credentials.as_deref().unwrap_or_default(),
+                false => given,
+            };
+            let (user, password) = database::credentials(given)
+                .map_err(|_| "P_DBCRED: expected USER:PASSWORD, or that in base64")?;
+            Target::Server(Server {
+                host,
+                port,
+                name,
+                user,
+                password,
+            })
+        }
+    })
+}
+
+/// The database that `P_DB` names, for any worker. `T` names a job.
+pub struct Database<T> {
+    clock: Instant,
+    bases: Mutex<Bases<T>>,
+    ended: Arc<AtomicBool>,
+}
+
+struct Bases<T> {
+    current: Arc<Base<T>>,
+    /// Those before it that have transactions or jobs under way.
+    retired: Vec<Arc<Base<T>>>,
+}
+
+/// One database as the settings named it at a time.
+struct Base<T> {
+    settings: DatabaseSettings,
+    gate: Mutex<Gate<Connection, Named<T>>>,
+}
+
+struct Named<T> {
+    name: T,
+    job: DatabaseJob,
+}
+
+/// A job's answer, under its name.
+#[derive(Debug)]
+pub struct Answered<T> {
+    /// As given.
+    pub name: T,
+    /// The answer.
+    pub done: DatabaseDone,
+    /// What was run, where it took that long: `None` for the end of a transaction.
+    pub took: Option<(Box<str>, Duration)>,
+}
+
+/// What is there to do for a worker that is done with its job.
+#[derive(Debug)]
+pub enum Waiting<T> {
+    /// A job that waited was done.
+    Answered(Answered<T>),
+    /// Nothing yet; look again after that, unless something is done before.
+    Until(Duration),
+    /// Nothing.
+    None,
+}
+
+/// Who uses a connection when it is given back.
+enum Fate {
+    /// Anyone.
+    Free,
+    /// Its transaction only.
+    Pinned,
+    /// Anyone; its transaction is over, though nobody ended it.
+    Lost,
+    /// Anyone; the job needs another one, for it changes something.
+    Change,
+}
+
+/// Nobody leaves a lock half done: what may panic runs without it.
+fn lock<X>(mutex: &Mutex<X>) -> MutexGuard<'_, X> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> fmt::Debug for Database<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
+
+impl<T> Default for Database<T> {
+    /// None, until settings name one.
+    fn default() -> Self {
+        Database::new(DatabaseSettings {
+            target: Target::None("no database is set up".into()),
+            timeout: Duration::ZERO,
+        })
+    }
+}
+
+impl<T> Database<T> {
+    /// Nothing is opened before it is asked for.
+    pub fn new(settings: DatabaseSettings) -> Self {
+        Database {
+            clock: Instant::now(),
+            bases: Mutex::new(Bases {
+                current: Arc::new(Base::new(settings)),
+                retired: Vec::new(),
+            }),
+            ended: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// Jobs that come from now on, but for those of transactions that have begun, obey these settings.
+    pub fn set(&self, settings: DatabaseSettings) {
+        let mut bases = lock(&self.bases);
+        if bases.current.settings != settings {
+            let before = std::mem::replace(&mut bases.current, Arc::new(Base::new(settings)));
+            bases.retired.push(before);
+        }
+    }
+
+    /// Stops the statements of SQLite that run, and every later one. For the end.
+    pub fn interrupt(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.elapsed().as_millis() as u64
+    }
+
+    /// Does a job; may block, at most about as long as `db_timeout`. `None`: it waits for its turn, and
+    /// [`Database::poll`] will do it.
+    pub fn run(&self, name: T, job: DatabaseJob) -> Option<Answered<T>> {
+        let need = match &job.op {
+            DatabaseOp::End { .. } => Need::End,
+            DatabaseOp::Query { sql, .. } if sql::is_read(sql) => Need::Read,
+            DatabaseOp::Query { .. } | DatabaseOp::Exec { .. } => Need::Change,
+        };
+        let asked = Asked {
+            need,
+            transaction: job.transaction,
+            job: Named { name, job },
+        };
+        let base = self.base_of(asked.transaction);
+        self.ask(&base, asked)
+    }
+
+    /// Does one job that waited and may go on, if there is one, and what else is due. To be called by a worker
+    /// after each job and after the time told, until there is nothing.
+    pub fn poll(&self) -> Waiting<T> {
+        let bases = {
+            let mut bases = lock(&self.bases);
+            // Whoever holds one may still ask there.
+            bases
+                .retired
+                .retain(|base| Arc::strong_count(base) > 1 || !lock(&base.gate).is_idle());
+            let mut all = bases.retired.clone();
+            all.push(Arc::clone(&bases.current));
+            all
+        };
+        let mut next_ms: Option<u64> = None;
+        for base in bases {
+            self.roll_back_stale(&base);
+            // Not in the loop's head: the lock would last as long as its body.
+            loop {
+                let turn = lock(&base.gate).poll(self.now_ms());
+                match turn {
+                    Turn::Kept => break,
+                    turn => {
+                        if let Some(answered) = self.take_turn(&base, turn) {
+                            return Waiting::Answered(answered);
+                        }
+                    }
+                }
+            }
+            let next = lock(&base.gate).next_ms();
+            next_ms = next_ms.into_iter().chain(next).min();
+        }
+        match next_ms {
+            None => Waiting::None,
+            Some(at_ms) => {
+                Waiting::Until(Duration::from_millis(at_ms.saturating_sub(self.now_ms())))
+            }
+        }
+    }
+
+    fn roll_back_stale(&self, base: &Base<T>) {
+        loop {
+            let stale = lock(&base.gate).poll_stale(self.now_ms());
+            let Some(mut permit) = stale else {
+                return;
+            };
+            log::warn!(
+                "a transaction stood still for {DATABASE_TRANSACTION_MS_MAX} ms: rolled back"
+            );
+            let mut conn = permit.conn.take();
+            let ended = catch_unwind(AssertUnwindSafe(|| {
+                let conn = conn.as_mut()?;
+                conn.end(false).and_then(|()| conn.tidy()).ok()
+            }));
+            permit.conn = conn.filter(|_| matches!(ended, Ok(Some(()))));
+            lock(&base.gate).give_back(permit, None);
+        }
+    }
+
+    fn base_of(&self, transaction: Option<u64>) -> Arc<Base<T>> {
+        let bases = lock(&self.bases);
+        let is_its = |base: &&Arc<Base<T>>| {
+            transaction.is_some_and(|transaction| lock(&base.gate).knows(transaction))
+        };
+        let found = bases.retired.iter().find(is_its);
+        Arc::clone(found.unwrap_or(&bases.current))
+    }
+
+    fn ask(&self, base: &Base<T>, asked: Asked<Named<T>>) -> Option<Answered<T>> {
+        let turn = lock(&base.gate).ask(asked, self.now_ms());
+        self.take_turn(base, turn)
+    }
+
+    fn take_turn(&self, base: &Base<T>, turn: Turn<Connection, Named<T>>) -> Option<Answered<T>> {
+        match turn {
+            Turn::Kept => None,
+            Turn::Go(permit, asked) => self.go(base, permit, asked),
+            Turn::Refused(refusal, asked) => {
+                let done = base.refused(refusal, &asked.job.job.op);
+                Some(asked.answered(done, None))
+            }
+        }
+    }
+
+    /// Uses a connection for a job and gives it back.
+    fn go(
+        &self,
+        base: &Base<T>,
+        mut permit: Permit<Connection>,
+        mut asked: Asked<Named<T>>,
+    ) -> Option<Answered<T>> {
+        let begun = Instant::now();
+        let mut conn = permit.conn.take();
+        let work = || base.perform(&mut conn, permit.begun, &asked, &self.ended);
+        let (done, fate) = match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                // Nobody knows what it stands at.
+                conn = None;
+                let fate = if permit.begun { Fate::Lost } else { Fate::Free };
+                (Err("a worker failed: see the server's log".into()), fate)
+            }
+        };
+        permit.conn = conn;
+        let mut gate = lock(&base.gate);
+        match (fate, asked.transaction) {
+            (Fate::Pinned, Some(transaction)) => {
+                permit.begun = true;
+                gate.pin(permit, transaction, self.now_ms());
+            }
+            (Fate::Lost, Some(transaction)) => gate.lose(permit, transaction),
+            (Fate::Change, _) => {
+                gate.give_back(permit, None);
+                drop(gate);
+                asked.need = Need::Change;
+                return self.ask(base, asked);
+            }
+            (_, transaction) => gate.give_back(permit, transaction),
+        }
+        drop(gate);
+        Some(asked.answered(done, Some(begun.elapsed())))
+    }
+}
+
+impl<T> Asked<Named<T>> {
+    fn answered(self, done: DatabaseDone, took: Option<Duration>) -> Answered<T> {
+        let Named { name, job } = self.job;
+        let sql = match job.op {
+            DatabaseOp::Query { sql, .. } | DatabaseOp::Exec { sql, .. } => Some(sql),
+            DatabaseOp::End { .. } => None,
+        };
+        Answered {
+            name,
+            done,
+            took: sql.zip(took),
+        }
+    }
+}
+
+impl<T> Base<T> {
+    fn new(settings: DatabaseSettings) -> Self {
+        let gate = Gate::new(Plan {
+            lanes: settings.target.lanes(),
+            wait_ms: settings.timeout.as_millis() as u64,
+            transaction_ms: DATABASE_TRANSACTION_MS_MAX,
+        });
+        Base {
+            settings,
+            gate: Mutex::new(gate),
+        }
+    }
+
+    fn refused(&self, refusal: Refusal, op: &DatabaseOp) -> DatabaseDone {
+        let text = match (refusal, op) {
+            (Refusal::Unbegun, _) | (Refusal::Lost, DatabaseOp::End { commit: false }) => {
+                return Ok(DatabaseAnswer::Ended);
+            }
+            (Refusal::Lost, _) => "the transaction was rolled back before".into(),
+            (Refusal::Full, _) => "too many statements wait for the database".into(),
+            (Refusal::Late, _) => {
+                let ms = self.settings.timeout.as_millis();
+                format!("timeout: others held the database for {ms} ms").into()
+            }
+        };
+        Err(text)
+    }
+
+    /// Does a job on a connection, which is left in `slot` if it is of any more use.
+    fn perform(
+        &self,
+        slot: &mut Option<Connection>,
+        is_begun: bool,
+        asked: &Asked<Named<T>>,
+        ended: &Arc<AtomicBool>,
+    ) -> (DatabaseDone, Fate) {
+        let statement = match &asked.job.job.op {
+            DatabaseOp::End { commit } => return end(slot, *commit),
+            DatabaseOp::Query { sql, values } => Statement {
+                sql,
+                values,
+                is_query: true,
+            },
+            DatabaseOp::Exec { sql, values } => Statement {
+                sql,
+                values,
+                is_query: false,
+            },
+        };
+        if let Some(word) = sql::transaction_word(statement.sql) {
+            let text =
+                format!("a call's transaction begins and ends by itself: `{word}` is not run");
+            let fate = if is_begun { Fate::Pinned } else { Fate::Free };
+            return (Err(text.into()), fate);
+        }
+        if is_begun {
+            return self.perform_within(slot, statement);
+        }
+        let begins = asked.transaction.is_some() && asked.need == Need::Change;
+        let outcome = self.perform_first(slot, statement, asked.need, begins, ended);
+        if outcome.is_err() || !begins {
+            let tidied = slot.as_mut().map(Connection::tidy);
+            if matches!(tidied, Some(Err(_))) {
+                *slot = None;
+            }
+        }
+        match outcome {
+            Ok(answer) => (Ok(answer), if begins { Fate::Pinned } else { Fate::Free }),
+            Err(Fault::IsChange) => (Err("it changes something".into()), Fate::Change),
+            Err(Fault::Refused(text) | Fault::RolledBack(text) | Fault::Lost(text)) => {
+                (Err(text), Fate::Free)
+            }
+        }
+    }
+
+    /// A statement within a transaction that has begun.
+    fn perform_within(
+        &self,
+        slot: &mut Option<Connection>,
+        statement: Statement<'_>,
+    ) -> (DatabaseDone, Fate) {
+        let Some(conn) = slot else {
+            return (Err("the connection was lost".into()), Fate::Lost);
+        };
+        match conn.run(statement, self.deadline()) {
+            Ok(answer) => (Ok(answer), Fate::Pinned),
+            Err(Fault::Refused(text)) => (Err(text), Fate::Pinned),
+            Err(Fault::IsChange) => (Err("this connection only reads".into()), Fate::Pinned),
+            Err(Fault::RolledBack(text)) => {
+                if conn.tidy().is_err() {
+                    *slot = None;
+                }
+                (Err(text), Fate::Lost)
+            }
+            Err(Fault::Lost(text)) => {
+                *slot = None;
+                (Err(text), Fate::Lost)
+            }
+        }
+    }
+
+    /// A statement on its own, or the first of a transaction. A connection that was lost is opened anew; the
+    /// statement is sent again only where it changes nothing, for the server may have done it.
+    fn perform_first(
+        &self,
+        slot: &mut Option<Connection>,
+        statement: Statement<'_>,
+        need: Need,
+        begins: bool,
+        ended: &Arc<AtomicBool>,
+    ) -> Result<DatabaseAnswer, Fault> {
+        let mut may_retry = true;
+        loop {
+            let attempt = match slot {
+                Some(conn) => conn
+                    .check(need == Need::Change && !begins)
+                    .map_err(|fault| (fault, true)),
+                None => {
+                    may_retry = false;
+                    let DatabaseSettings { target, timeout } = &self.settings;
+                    let reads_only = need == Need::Read;
+                    let opened = Connection::open(target, reads_only, *timeout, ended);
+                    *slot = Some(opened.map_err(Fault::Refused)?);
+                    Ok(())
+                }
+            };
+            let attempt = attempt.and_then(|()| match slot {
+                Some(conn) => self.try_first(conn, statement, need, begins),
+                None => Err((Fault::Lost("the connection was lost".into()), true)),
+            });
+            match attempt {
+                Ok(answer) => return Ok(answer),
+                Err((Fault::Lost(text), is_safe)) => {
+                    *slot = None;
+                    if !may_retry || !is_safe {
+                        return Err(Fault::Lost(text));
+                    }
+                }
+                Err((fault, _)) => return Err(fault),
+            }
+        }
+    }
+
+    /// One attempt. The error tells whether it may be made again.
+    fn try_first(
+        &self,
+        conn: &mut Connection,
+        statement: Statement<'_>,
+        need: Need,
+        begins: bool,
+    ) -> Result<DatabaseAnswer, (Fault, bool)> {
+        if !begins {
+            let outcome = conn.run(statement, self.deadline());
+            return outcome.map_err(|fault| (fault, need == Need::Read));
+        }
+        conn.begin().map_err(|fault| (fault, true))?;
+        let outcome = conn.run(statement, self.deadline());
+        outcome.map_err(|fault| match (fault, conn.end(false)) {
+            (Fault::Refused(text) | Fault::RolledBack(text), Err(_)) => (Fault::Lost(text), false),
+            // Whatever it did, it was rolled back with its connection.
+            (fault, _) => (fault, true),
+        })
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.timeout
+    }
+}
+
+fn end(slot: &mut Option<Connection>, commit: bool) -> (DatabaseDone, Fate) {
+    let Some(conn) = slot else {
+        return (Err("the connection was lost".into()), Fate::Free);
+    };
+    let outcome = conn.end(commit);
+    let is_good = !matches!(outcome, Err(Fault::Lost(_))) && conn.tidy().is_ok();
+    if !is_good {
+        *slot = None;
+    }
+    match outcome {
+        Err(Fault::Refused(text) | Fault::RolledBack(text) | Fault::Lost(text)) if commit => {
+            (Err(text), Fate::Free)
+        }
+        _ => (Ok(DatabaseAnswer::Ended), Fate::Free),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! Databases of plugins: SQLite in a file, or a MySQL or MariaDB server. Runs what [`crate::message::database`]
+//! asks; never decides when a transaction ends.
+//!
+//! ```text
+//! a worker ──► access: asks the gate ──► go on: a connection ──► sqlite | mysql ──► answer
+//!                 ▲                  └─► wait: kept in the gate; the worker is free
+//!                 └── a worker that is done polls: whoever may go on now, or has waited too long
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `access` | jobs in, answers out; retries, transactions, settings that change |
+//! | `gate` | who may use which connection, and who waits |
+//! | `connection` | what SQLite and a server have in common; faults |
+//! | `sqlite`, `mysql` | one connection each |
+//! | `rows` | a result, within its bounds |
+//! | `sql` | what the words of a statement tell before it is run |
+
+mod access;
+mod connection;
+mod gate;
+#[cfg(feature = "mysql")]
+mod mysql;
+mod rows;
+mod sql;
+mod sqlite;
+
+pub use access::{Answered, Database, DatabaseSettings, Environment, Waiting};
