@@ -2,6 +2,7 @@
 //! the folders named; changes nothing.
 
 use std::ffi::OsString;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -127,7 +128,14 @@ fn find_file(places: &Places<'_>) -> Option<PathBuf> {
     ];
     candidates
         .into_iter()
-        .find(|path| path.symlink_metadata().is_ok())
+        .find(|path| match path.symlink_metadata() {
+            Ok(_) => true,
+            // Any other error hides what may be there: it is told when the file is read.
+            Err(error) => !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ),
+        })
 }
 
 fn resolve(
@@ -354,6 +362,19 @@ mod tests {
             (startup.settings.max_rate, startup.settings.workers),
             (6, 2)
         );
+    }
+
+    #[test]
+    fn a_file_that_may_be_there_but_cannot_be_reached_is_an_error() {
+        let dir = dirs("config-unreachable");
+        fs::remove_dir(dir.0.join("etc")).expect("removed");
+        assert!(start(&dir, &[]).config_file.is_none(), "no such folder");
+        // Permission bits do not bind root; a link to itself binds all.
+        std::os::unix::fs::symlink("etc", dir.0.join("etc")).expect("a link");
+        let error = run(&dir, &[]).expect_err("unreachable");
+        assert!(error.contains("etc/jdserver.toml"), "{error}");
+        fs::write(dir.0.join("work/jdserver.toml"), "").expect("written");
+        assert!(start(&dir, &[]).config_file.is_some(), "found before it");
     }
 
     #[test]

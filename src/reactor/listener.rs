@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use crate::limits::{BACKLOG, KEEPALIVE_S};
 use crate::reactor::socket::Socket;
 use crate::reactor::tls::Acceptor;
 use crate::settings::Listen;
+
+/// Who may connect to a Unix socket, which takes the right to write.
+const UNIX_MODE: u32 = 0o660;
 
 /// A socket that accepts.
 #[derive(Debug)]
@@ -152,6 +155,8 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
     }
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.bind(&SockAddr::unix(path)?)?;
+    // Whatever the umask: for the daemon's user and group, so that a proxy of that group may connect.
+    fs::set_permissions(path, fs::Permissions::from_mode(UNIX_MODE))?;
     socket.listen(BACKLOG)?;
     Ok(Listener::Unix(
         UnixListener::from_std(socket.into()),

@@ -95,7 +95,7 @@ settings! {
     listen: Vec<Listen>, "listen" = "", Rule::Listeners, "[::1]:8081", Start,
         "Addresses to listen on, instead of `port` and `all`: ADDRESS:PORT (IPv6 in brackets), tls:ADDRESS:PORT or unix:/path.";
     unix: String, "unix" = "", Rule::Path, "/run/jdserver.sock", Start,
-        "A Unix socket to listen on besides.";
+        "A Unix socket to listen on besides, for its user and group (mode 0660).";
     data_dir: String, "data_dir" = "", Rule::Path, "/var/lib/jdserver", Start,
         "Folder of trace.log; the working directory by default.";
     log_file: String, "log_file" = "", Rule::Path, "/var/log/jdserver.log", Start,

@@ -309,7 +309,9 @@ impl<S> Server<S> {
         self.stats.dropped += 1;
         if self.settings.full_queue == FullQueue::Close && queued > 0 {
             self.stats.slow_closed += 1;
-            self.handle_lost(id);
+            // Later, for it may be the sender: a call that waits is kept by its connection.
+            self.lose(id);
+            self.lost.push(id);
         }
     }
 

@@ -31,10 +31,12 @@ impl<S> Server<S> {
         let has_more = conn.parked.is_some() || !conn.carry.is_empty();
         match conn.phase {
             Phase::WebSocket(_) if has_more => {}
-            Phase::WebSocket(_) | Phase::Poll(_) => return self.handle_lost(id),
+            Phase::WebSocket(_) => return self.handle_lost(id),
+            Phase::Poll(_) if !has_more => return self.handle_lost(id),
             _ => {}
         }
         conn.input = InputState::Ended;
+        self.end_poll(id);
         self.process_carry(id);
         self.account_held(id);
         self.settle_end(id);
@@ -60,6 +62,12 @@ impl<S> Server<S> {
 
     /// The connection broke: it leaves the hub at once; a call under way still runs.
     pub(super) fn handle_lost(&mut self, id: ConnId) {
+        self.lose(id);
+        self.settle_end(id);
+    }
+
+    /// The same while a call of its own may be under way: it is still to be settled.
+    pub(super) fn lose(&mut self, id: ConnId) {
         let Some(conn) = live(&mut self.conns, id) else {
             return;
         };
@@ -72,11 +80,26 @@ impl<S> Server<S> {
         conn.outbound.clear(&mut self.spares);
         self.leave_hub(id);
         if !is_websocket {
+            self.end_poll(id);
             // Complete requests run even if their sender is gone.
             self.process_carry(id);
         }
         self.account_held(id);
-        self.settle_end(id);
+    }
+
+    /// A poll whose peer sends nothing more is over, the calls behind it are not.
+    fn end_poll(&mut self, id: ConnId) {
+        let calls_behind = |conn: &Connection<S>| conn.is_polling() && !conn.carry.is_empty();
+        if self.conn(id).is_some_and(calls_behind) {
+            self.answer_poll(id, "", false);
+        }
+    }
+
+    /// Closes those that were lost while something else was done.
+    pub(super) fn settle_lost(&mut self) {
+        while let Some(id) = self.lost.pop() {
+            self.settle_end(id);
+        }
     }
 
     /// Answers nothing more: sends what waits, then reads and discards for a moment.

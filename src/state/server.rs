@@ -133,6 +133,8 @@ pub struct Server<S> {
     pub(super) held_bytes: usize,
     /// Connections whose call goes on, or whose input is looked at again, next turn.
     pub(super) resume: VecDeque<ConnId>,
+    /// Lost and not settled yet.
+    pub(super) lost: Vec<ConnId>,
     pub(super) polls: BTreeSet<(u64, ConnId)>,
     pub(super) sweep: Sweep,
     pub(super) history: History,
@@ -173,6 +175,7 @@ impl<S> Server<S> {
             queued_bytes: 0,
             held_bytes: 0,
             resume: VecDeque::new(),
+            lost: Vec::new(),
             polls: BTreeSet::new(),
             sweep: Sweep::new(setup.now),
             history: History::new(setup.now),
@@ -298,6 +301,7 @@ impl<S> Server<S> {
 
     /// The next thing to do; connections to flush come last.
     pub fn poll_output(&mut self) -> Option<Output<S>> {
+        self.settle_lost();
         self.outputs
             .pop_front()
             .or_else(|| self.poll_transmit().map(Output::Transmit))
@@ -463,6 +467,8 @@ impl<S> Server<S> {
             let step = match &conn.phase {
                 Phase::Head { .. } => self.process_head(id, rest),
                 Phase::Body(_) => self.process_body(id, rest),
+                // Its own push found its queue full.
+                Phase::WebSocket(_) if conn.input == InputState::Lost => return data.len(),
                 Phase::WebSocket(_) => self.process_websocket(id, rest),
                 Phase::Poll(_) => return used,
                 Phase::Lingering { .. } => return used + self.discard(id, rest.len()),

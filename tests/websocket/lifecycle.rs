@@ -1,6 +1,8 @@
 //! Pings of the server, signals, logs and listeners.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::common::http::{Conn, get, wait_users};
@@ -156,6 +158,40 @@ fn the_own_log_says_who_came_and_went_and_is_reopened_on_hangup() {
 }
 
 #[test]
+fn a_log_that_hangs_holds_the_end_up_only_so_long() {
+    let setup = Server::setup().argument("-l").argument("own.pipe");
+    let pipe = setup.folder().join("own.pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo");
+    // Open at both ends, and never read.
+    let _held = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&pipe)
+        .expect("a pipe");
+    let mut server = setup.start();
+    let name = "n".repeat(1_000);
+    // Two lines each: more than a pipe takes.
+    for n in 0..100 {
+        drop(Ws::user(&server, &name, &format!("{n}")));
+    }
+    assert_eq!(
+        get(&server, "/getUsers?app=x"),
+        "[0,[]]\n",
+        "nobody waits for it"
+    );
+    let begin = Instant::now();
+    server.signal("TERM");
+    assert!(server.ended().success());
+    let took = begin.elapsed();
+    let bounds = Duration::from_secs(1)..Duration::from_secs(12);
+    assert!(
+        bounds.contains(&took),
+        "{took:?}: it hung, and was given up"
+    );
+}
+
+#[test]
 fn long_polls_are_logged_as_http_users() {
     let server = Server::setup().argument("-l").argument("own.log").start();
     let answer = get(&server, "/getMsg?app=lp&user=poller&timeout=0.05");
@@ -194,7 +230,10 @@ fn a_unix_socket_and_several_listeners() {
         .argument("jd.sock")
         .start();
     server.line(|line| line.starts_with("jdserver: serving on unix:"));
-    let mut conn = Conn::open_unix(&server.folder().join("jd.sock"));
+    let path = server.folder().join("jd.sock");
+    let mode = fs::metadata(&path).expect("a socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o660, "whatever the umask");
+    let mut conn = Conn::open_unix(&path);
     assert_eq!(
         conn.ask("GET /getUsers?app=a HTTP/1.1\r\nHost:\r\n\r\n")
             .text(),

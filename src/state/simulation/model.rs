@@ -394,7 +394,11 @@ impl Run {
                     }
                 }
                 (Phase::Poll(_), op) => panic!("{at} polls and asked {op:?}"),
-                (Phase::WebSocket(_) | Phase::Lingering { .. }, _) => {
+                // A poll that was lost has no answer to be heard.
+                (phase, _)
+                    if conn.input == InputState::Lost
+                        || matches!(phase, Phase::WebSocket(_) | Phase::Lingering { .. }) =>
+                {
                     if matches!(conn.input, InputState::Lost | InputState::Ended)
                         && found.is_none()
                         && let Some(member) = peer.member.take()
