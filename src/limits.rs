@@ -144,6 +144,8 @@ pub const SQL_VALUES_MAX: usize = 32_766;
 pub const PLUGIN_ANSWER_BYTES_MAX: usize = 4 << 20;
 /// What a session may hold, as JSON. Beyond: an error.
 pub const SESSION_BYTES_MAX: usize = 1 << 20;
+/// A table's or column's name in `dbInsert` and `dbUpdate`. Beyond: an error.
+pub const SQL_NAME_BYTES_MAX: usize = 128;
 /// Messages the plugin thread takes before its coroutines run.
 pub const PLUGIN_MESSAGES_PER_TURN: usize = 256;
 /// Sockets of plugins, all together. Beyond: an error, and what comes to a listener is closed.
@@ -446,6 +448,26 @@ pub const PLUGIN_TEXT_BYTES_MAX: usize = 16 << 20;
 pub const PLUGIN_QUICK_BYTES_MAX: usize = 64 << 10;
 /// Values that one search for many matches hands to Lua.
 pub const PATTERN_VALUES_PER_CALL: usize = 24;
+/// Texts in one value of a plugin that becomes JSON, all together: one text may be in it many times. Beyond: an error.
+pub const PLUGIN_JSON_BYTES_MAX: usize = 16 << 20;
+/// `randChr`. Beyond: an error.
+pub const PLUGIN_RANDOM_CHARS_MAX: usize = 4 << 10;
+/// A format of `date`, a text of `strtotime`. Beyond: an error, or no time.
+pub const PLUGIN_DATE_BYTES_MAX: usize = 256;
+/// URLs that one `httpCall` may call. Beyond: an error.
+pub const PLUGIN_HTTP_CALLS_MAX: usize = 1_000;
+/// Calls of plugins in each other by `callSvcInt`. Beyond: an error.
+pub const PLUGIN_CALL_DEPTH_MAX: usize = 32;
+/// A body that a plugin writes itself. Beyond: an error.
+pub const PLUGIN_PAGE_BYTES_MAX: usize = 16 << 20;
+/// Headers that a plugin adds to one response. Beyond: an error.
+pub const PLUGIN_HEADERS_MAX: usize = 64;
+/// All of them together. Beyond: an error.
+pub const PLUGIN_HEADERS_BYTES_MAX: usize = 16 << 10;
+/// Classes above a class of a plugin that are looked at.
+pub const PLUGIN_CLASS_DEPTH_MAX: usize = 16;
+/// Calls, methods, shapes and objects that plugins may offer. Beyond: they do not load.
+pub const PLUGIN_OFFERS_MAX: usize = 10_000;
 /// Captures of one Lua pattern, as in Lua.
 pub const PATTERN_CAPTURES_MAX: usize = 32;
 /// Levels of matching one Lua pattern, as in Lua.

@@ -253,7 +253,7 @@ fn add_header(headers: &mut Headers, name: &str, value: &str) -> Result<(), Call
 
 /// Whether a header says how a message is framed or what its connection is for: the sender's own business
 /// (RFC 9110, 7.6.1; `Expect` would make it wait).
-fn is_framing(name: &str) -> bool {
+pub(crate) fn is_framing(name: &str) -> bool {
     const NAMES: [&str; 9] = [
         "Connection",
         "Content-Length",

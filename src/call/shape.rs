@@ -39,6 +39,19 @@ enum Style {
     Xml,
 }
 
+impl Style {
+    /// `_raw` goes before `retfn`.
+    fn of(raw: Option<&str>, retfn: Option<&str>) -> Style {
+        match (raw, retfn) {
+            (Some("2"), _) => Style::Tabs,
+            (Some(_), _) | (None, Some("raw")) => Style::Raw,
+            (None, Some("obj")) => Style::Object,
+            (None, Some("xml")) => Style::Xml,
+            (None, _) => Style::List,
+        }
+    }
+}
+
 impl Shape {
     /// Reads the shape parameters of a query (`jdcloud=1` of query or body switches all off). `_raw` goes before
     /// `retfn`; empty, `0` and unknown values count as absent.
@@ -53,13 +66,7 @@ impl Shape {
                 _ => {}
             }
         }
-        let style = match (raw, retfn) {
-            (Some("2"), _) => Style::Tabs,
-            (Some(_), _) | (None, Some("raw")) => Style::Raw,
-            (None, Some("obj")) => Style::Object,
-            (None, Some("xml")) => Style::Xml,
-            (None, _) => Style::List,
-        };
+        let style = Style::of(raw, retfn);
         let named = retfn.filter(|_| style == Style::List);
         if style == Style::List && jsonp.is_none() && named.is_none() {
             return Shape::default();
@@ -87,11 +94,13 @@ impl Shape {
         *self == Shape::default()
     }
 
-    /// One that a plugin writes.
+    /// The one that `retfn=NAME` asks for: ours, or one that a plugin writes.
     pub fn named(name: &str) -> Shape {
+        let style = Style::of(None, Some(name));
         Shape {
-            named: Some(name.into()),
-            ..Shape::default()
+            style,
+            jsonp: None,
+            named: (style == Style::List).then(|| name.into()),
         }
     }
 
@@ -401,6 +410,15 @@ mod tests {
             unknown(),
             "{\"code\":1,\"message\":\"接口不支持\",\"debug\":\"Bad request - unknown ac: nosuch\"}\n",
         );
+    }
+
+    #[test]
+    fn names_of_ours_and_of_others() {
+        for retfn in ["obj", "xml", "raw", "mine"] {
+            let query = format!("retfn={retfn}");
+            let asked = Shape::new(&Form::parse(query.as_bytes()), None);
+            assert_eq!(Shape::named(retfn), asked);
+        }
     }
 
     #[test]

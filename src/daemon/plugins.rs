@@ -2,7 +2,7 @@
 //! ended with the others.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::bounded;
@@ -85,7 +85,7 @@ impl PluginHost {
             ports: Ports {
                 tell_reactor: Box::new(move |message| mailbox.send(message)),
                 submit: Box::new(move |job| workers.submit(job)),
-                log: Box::new(move |line| log.try_send(line.file, line.text)),
+                log: Arc::new(move |line| log.try_send(line.file, line.text)),
             },
             settings,
             zone: around.zone.clone(),

@@ -1,5 +1,5 @@
 //! What coroutines may wait for: each operation is begun here and resumes its coroutine with what came of it. What the
-//! functions of plugins make of that is in `api/*.lua`.
+//! functions of plugins make of that is in [`super::lib`]; [`super::lib::ops`] lists names, arguments and results.
 
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ use crate::message::database::{
 use crate::message::plugin::{
     PluginCall, SocketAction, TaskDone, TaskId, TaskJob, TaskOutcome, TaskWork,
 };
-use crate::message::{Job, LogFile, ReactorMsg};
+use crate::message::{Job, ReactorMsg};
 use crate::plugin::http::HttpOutcome;
 use crate::plugin::scheduler::{Purpose, Resume, Scheduler, Task, Transaction, Waits};
 use crate::plugin::socket_ops::{SOCKET_OPS, SocketOp};
@@ -62,22 +62,6 @@ impl Scheduler {
     }
 }
 
-/// The operations of the functions in `api/`.
-pub(super) const OPS: [&str; 12] = [
-    "sleep",
-    "timer",
-    "clearTimer",
-    "http",
-    "call",
-    "wsPush",
-    "wsDisconnect",
-    "getConf",
-    "log",
-    "database",
-    "endTransaction",
-    "session",
-];
-
 impl Scheduler {
     fn begin_op(
         &mut self,
@@ -95,7 +79,7 @@ impl Scheduler {
             }
             return self.begin_socket(key, task, *op, arguments);
         }
-        if is_loading && !matches!(op, "timer" | "clearTimer" | "getConf" | "log") {
+        if is_loading && !matches!(op, "timer" | "clearTimer") {
             return Err(WHILE_LOADING.to_owned());
         }
         match op {
@@ -149,26 +133,6 @@ impl Scheduler {
                 let reason = reason.into();
                 let action = Box::new(SocketAction::Disconnect { fd, code, reason });
                 (self.ports.tell_reactor)(ReactorMsg::SocketAction(action));
-                Ok(Begun::Now(values(lua, ())))
-            }
-            "getConf" => {
-                let name: String = take(arguments, lua)?;
-                Ok(Begun::Now(values(lua, self.settings.text_of(&name))))
-            }
-            "log" => {
-                let (file, text): (String, String) = take(arguments, lua)?;
-                let file = match file.as_str() {
-                    "server" => LogFile::Server,
-                    "slow" => LogFile::Slow,
-                    "debug" => LogFile::Debug,
-                    "trace" => LogFile::Trace,
-                    _ => {
-                        return Err(format!(
-                            "logit: expected trace, slow, debug or server, not {file}"
-                        ));
-                    }
-                };
-                self.log_line(file, &text);
                 Ok(Begun::Now(values(lua, ())))
             }
             "database" => {

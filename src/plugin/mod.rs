@@ -10,6 +10,7 @@
 //! | [`thread`] | the loop: messages, sockets, times |
 //! | `scheduler` | begins coroutines for calls and handlers, ends them, answers who waits |
 //! | `program` | one loaded set of plugins |
+//! | `lib` | the functions that plugins know |
 //! | `execute` | what coroutines may wait for; [`http`], `socket_ops`, `local_timers` are parts of it |
 //! | [`values`] | Lua values to JSON and back |
 //! | [`sender`] | the way to this thread |
@@ -18,10 +19,10 @@
 
 #[cfg(test)]
 mod attacks;
-mod bind;
 mod check;
 mod execute;
 pub mod http;
+mod lib;
 mod local_timers;
 pub mod meter;
 pub mod pattern;

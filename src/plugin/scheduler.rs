@@ -1,12 +1,11 @@
 //! Runs coroutines: begins one for each handler and call, resumes it with what it waited for, ends it at its
 //! deadline, and answers whoever waits for it. What a coroutine may wait for is in [`super::execute`].
 
-use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use jiff::tz::TimeZone;
 use mlua::{Function, MultiValue};
 
 use crate::call::answer::{Answer, Data};
@@ -21,6 +20,7 @@ use crate::message::plugin::{
 use crate::message::{LogFile, LogLine, ReactorMsg};
 use crate::plugin::execute::values;
 use crate::plugin::http::HttpQueue;
+use crate::plugin::lib::host::Host;
 use crate::plugin::local_timers::LocalTimers;
 use crate::plugin::program::{Program, Run};
 use crate::plugin::socket_ops::Services;
@@ -107,9 +107,8 @@ pub struct Scheduler {
     pub(super) settings: Settings,
     pub(super) now: Now,
     pub(super) log_time: LogTime,
-    zone: TimeZone,
-    /// What `print` printed since the last turn.
-    printed: Rc<RefCell<Vec<String>>>,
+    /// What the functions of plugins need.
+    host: Rc<Host>,
     /// Who waits for the end of a batch's transaction, by the name of its job.
     pub(super) ends: HashMap<TaskId, Option<ConnId>>,
     pub(super) transactions: u64,
@@ -129,13 +128,19 @@ pub struct Scheduler {
 impl Scheduler {
     /// Without plugins; the first load begins at once, where there is one.
     pub fn new(setup: PluginSetup, sockets: Sockets) -> Self {
+        let log = Arc::clone(&setup.ports.log);
+        let host = Host::new(
+            setup.clock,
+            setup.zone.clone(),
+            setup.settings.clone(),
+            Rc::new(move |line| log(line)),
+        );
         let mut scheduler = Scheduler {
             ports: setup.ports,
             settings: setup.settings,
+            host,
             now: setup.clock.now(),
-            log_time: LogTime::new(setup.zone.clone()),
-            zone: setup.zone,
-            printed: Rc::default(),
+            log_time: LogTime::new(setup.zone),
             ends: HashMap::new(),
             transactions: 0,
             program: None,
@@ -159,6 +164,11 @@ impl Scheduler {
         scheduler
     }
 
+    fn set_settings(&mut self, settings: Settings) {
+        self.host.set_settings(settings.clone());
+        self.settings = settings;
+    }
+
     /// Begins a turn.
     pub fn begin_turn(&mut self, now: Now) {
         self.now = now;
@@ -172,7 +182,7 @@ impl Scheduler {
             PluginMsg::Event(event) => self.handle_event(event),
             PluginMsg::CallDone { task, answer } => self.handle_call_done(task, *answer),
             PluginMsg::TaskDone(done) => self.handle_task_done(*done),
-            PluginMsg::Settings(settings) => self.settings = *settings,
+            PluginMsg::Settings(settings) => self.set_settings(*settings),
             // The thread's business.
             PluginMsg::Stop => {}
         }
@@ -212,9 +222,6 @@ impl Scheduler {
             }
         }
         self.submit_http();
-        for text in self.printed.take() {
-            self.log_line(LogFile::Trace, &text);
-        }
     }
 
     fn resume(&mut self, key: TaskKey, mut task: Task, resume: Resume) {
@@ -226,10 +233,13 @@ impl Scheduler {
                 self.tasks.end(key);
                 self.finish(task, Ok(values));
             }
-            Step::Failed { error, .. } => {
+            Step::Failed { error, traceback } => {
                 self.tasks.end(key);
-                let error = program.error_of(&error);
-                self.finish(task, Err(error));
+                let outcome = program.outcome_of(&error);
+                if let (Err(_), Some(traceback)) = (&outcome, traceback) {
+                    self.host.log("debug", None, &traceback);
+                }
+                self.finish(task, outcome);
             }
             Step::Killed(reason) => {
                 self.tasks.end(key);
@@ -303,7 +313,7 @@ impl Scheduler {
                 }
             }
             Purpose::Call(ticket, run, _) => {
-                let (answer, headers) = program.finish_run(*run, outcome);
+                let (answer, headers) = program.finish_run(&run, outcome);
                 self.event_done(ticket, answer, headers);
             }
             Purpose::Handle(handling) => {
@@ -461,11 +471,9 @@ impl Scheduler {
             sources,
             settings,
         } = load;
-        self.settings = *settings;
+        self.set_settings(*settings);
         self.programs += 1;
-        let log = Rc::clone(&self.printed);
-        let log = move |text: &str| log.borrow_mut().push(text.to_owned());
-        let program = Program::new(self.programs, &self.settings, &sources, &self.zone, log);
+        let program = Program::new(self.programs, &self.settings, &sources, &self.host);
         let mut loading = Loading {
             reply_to,
             first,

@@ -2,6 +2,7 @@
 //! run. Decides nothing: [`super::scheduler`] does.
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub struct Ports {
     /// Hands a job to a worker without waiting, or gives it back.
     pub submit: Box<dyn Fn(Job) -> Result<(), Job> + Send>,
     /// Hands a line to the disk thread; false when it was dropped, which is counted there.
-    pub log: Box<dyn Fn(LogLine) -> bool + Send>,
+    pub log: Arc<dyn Fn(LogLine) -> bool + Send + Sync>,
 }
 
 /// What the thread is started with.

@@ -4,7 +4,7 @@
 use mlua::{Lua, LuaString, Table, Value as LuaValue};
 use serde_json::{Map, Number, Value};
 
-use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX};
+use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX, PLUGIN_JSON_BYTES_MAX};
 
 /// Names in the registry of the metatables that mark objects and lists.
 const OBJECT: &str = "jdserver.object";
@@ -22,25 +22,61 @@ pub fn install(lua: &Lua) -> mlua::Result<()> {
     Ok(())
 }
 
-/// Marks a table as an object, also while it is empty.
+/// Marks a table as an object, also while it is empty. Errors: it has a metatable of its own.
 pub fn mark_object(lua: &Lua, table: &Table) -> mlua::Result<()> {
+    let is_free = table.metatable().is_none() || is_marked(lua, table, LIST);
+    if !is_free && !is_object(lua, table) {
+        let text = "jsonObject: the table has a metatable of its own";
+        return Err(mlua::Error::runtime(text));
+    }
     table.set_metatable(Some(lua.named_registry_value(OBJECT)?))
 }
 
+/// Whether a table is marked as an object.
+pub fn is_object(lua: &Lua, table: &Table) -> bool {
+    is_marked(lua, table, OBJECT)
+}
+
+fn is_marked(lua: &Lua, table: &Table, name: &str) -> bool {
+    let mark: Option<Table> = lua.named_registry_value(name).ok();
+    mark.is_some() && table.metatable() == mark
+}
+
+/// Marks a table of ours as a list.
+pub fn mark_list(lua: &Lua, table: Table) -> mlua::Result<Table> {
+    table.set_metatable(Some(lua.named_registry_value(LIST)?))?;
+    Ok(table)
+}
+
 /// A JSON value of a Lua value. nil and `null` are null, NaN and infinity too, invalid UTF-8 becomes U+FFFD. Errors:
-/// what has no JSON (functions, coroutines, userdata), a cycle or too deep a table, too many values.
+/// what has no JSON (functions, coroutines, userdata), a cycle or too deep a table, too many values or bytes. Members are
+/// sorted by name: Lua keeps no order of its own.
 pub fn to_json(lua: &Lua, value: &LuaValue) -> Result<Value, String> {
     let object: Option<Table> = lua.named_registry_value(OBJECT).ok();
-    let mut writer = Writer { object, values: 0 };
+    let mut writer = Writer {
+        object,
+        values: 0,
+        bytes: 0,
+    };
     writer.value(value, 0)
 }
 
 struct Writer {
     object: Option<Table>,
     values: usize,
+    /// One text may be in many places.
+    bytes: usize,
 }
 
 impl Writer {
+    fn text(&mut self, text: &LuaString) -> Result<String, String> {
+        self.bytes += text.as_bytes().len();
+        match self.bytes > PLUGIN_JSON_BYTES_MAX {
+            true => Err(format!("JSON: more than {PLUGIN_JSON_BYTES_MAX} bytes")),
+            false => Ok(text.to_string_lossy()),
+        }
+    }
+
     fn value(&mut self, value: &LuaValue, depth: usize) -> Result<Value, String> {
         self.values += 1;
         if self.values > JSON_VALUES_MAX {
@@ -52,7 +88,7 @@ impl Writer {
             LuaValue::Number(number) => {
                 Number::from_f64(*number).map_or(Value::Null, Value::Number)
             }
-            LuaValue::String(text) => Value::String(text.to_string_lossy()),
+            LuaValue::String(text) => Value::String(self.text(text)?),
             LuaValue::Table(table) if depth < JSON_DEPTH_MAX => self.table(table, depth + 1)?,
             LuaValue::Table(_) => {
                 return Err(format!(
@@ -67,19 +103,22 @@ impl Writer {
     fn table(&mut self, table: &Table, depth: usize) -> Result<Value, String> {
         let is_marked = self.object.is_some() && table.metatable() == self.object;
         let length = table.raw_len();
+        if self.values + length > JSON_VALUES_MAX {
+            return Err(format!("JSON: more than {JSON_VALUES_MAX} values"));
+        }
         if !is_marked && (length > 0 || table.is_empty()) && is_list(table, length)? {
-            let mut items = Vec::with_capacity(length.min(JSON_VALUES_MAX));
+            let mut items = Vec::with_capacity(length);
             for at in 1..=length {
                 let item: LuaValue = table.raw_get(at).map_err(|error| error.to_string())?;
                 items.push(self.value(&item, depth)?);
             }
             return Ok(Value::Array(items));
         }
-        let mut members = Map::new();
+        let mut members = Vec::new();
         for pair in table.pairs::<LuaValue, LuaValue>() {
             let (name, value) = pair.map_err(|error| error.to_string())?;
             let name = match &name {
-                LuaValue::String(name) => name.to_string_lossy(),
+                LuaValue::String(name) => self.text(name)?,
                 LuaValue::Integer(name) => name.to_string(),
                 LuaValue::Number(name) => name.to_string(),
                 LuaValue::Boolean(name) => name.to_string(),
@@ -88,9 +127,10 @@ impl Writer {
                     return Err(format!("JSON: a {kind} cannot be a member's name"));
                 }
             };
-            members.insert(name, self.value(&value, depth)?);
+            members.push((name, self.value(&value, depth)?));
         }
-        Ok(Value::Object(members))
+        members.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Value::Object(Map::from_iter(members)))
     }
 }
 
