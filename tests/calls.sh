@@ -188,6 +188,22 @@ for name in jdserver_start_time jdserver_tm; do
     equal "stat has $name" 1 "$(grep -cE "\"$name\":\"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}\"" "$WORK/body")"
 done
 
+# What looks at the daemon: the last hour, who is online by pattern, the logs, the settings, and what monitoring asks.
+status 'the last hour' 200 "$BASE/statHistory"
+equal 'the last hour has names' 1 "$(grep -c '^\[0,{"interval":10,"h":\["t",' "$WORK/body")"
+listen one u1
+call 'apps by pattern' "[0,[{\"app\":\"$APP\",\"count\":1}]]" "$BASE/getApps?match=$APP*"
+call 'users by pattern' '[0,["u1"]]' "$BASE/getUsers?app=$APP&match=u[0-9]&limit=5"
+call 'the end of a user list' '[0,1]' "$BASE/push?app=$APP&user=u1&msg=x"
+heard 'the end of a user list' x one
+status 'the last log line' 200 "$BASE/logTail?limit=1&match=$APP"
+equal 'a log line' 1 "$(grep -c "\"server\",\"=== REQ at .*\[app $APP\]" "$WORK/body")"
+status 'settings' 200 "$BASE/getSettings"
+equal 'a setting' 1 "$(grep -c '"name":"max_rate","value":"[0-9]*","default":"0"' "$WORK/body")"
+status 'metrics' 200 "$BASE/metrics"
+equal 'a metric' 1 "$(grep -c '^jdserver_connections [0-9]' "$WORK/body")"
+call 'health' 'ok' "$BASE/healthz"
+
 # Values at run time; the answer is what was set. Names nobody knows are for plugins.
 call 'conf' '[0,{"conf_calls_sh":"1"}]' "$BASE/conf?conf_calls_sh=1"
 call 'conf sets conf_ names only' '[0,[]]' "$BASE/conf?other=1"

@@ -1,5 +1,5 @@
 // The last hour as small charts: statHistory once, then a row every ten seconds. A row's values are drawn as they are
-// (gauges) or by the second or minute (counters).
+// (gauges), by the second, or, where little happens, as what the last minute counted.
 import { call } from './api.js';
 import { $, bytes, clock, el, rate, svg, whole } from './dom.js';
 import { on } from './live.js';
@@ -8,20 +8,20 @@ import { onLanguage, t } from './words.js';
 const HOUR_S = 3600, LEAST_S = 300, ROWS_MAX = 360;
 const WIDTH = 300, HEIGHT = 60;
 
-const perSecond = { unit: 'perS', by: 1, show: rate };
+const perSecond = { unit: 'perS', show: rate };
 // In the order shown; the first six are in the strip too. `of`: names of columns, added up; `stat`: the same in `stat`.
 const CHARTS = [
   { name: 'connections', of: ['connections'], stat: ['connection_num'], show: whole },
   { name: 'users', of: ['users'], stat: ['user_num'], show: whole },
   { name: 'input', of: ['requests', 'messages'], stat: ['request_count'], ...perSecond },
   { name: 'delivered', of: ['delivered'], stat: ['delivered_messages'], ...perSecond },
-  { name: 'sent', of: ['sent_bytes'], stat: ['total_send_bytes'], unit: 'perS', by: 1, show: bytes },
-  { name: 'fired', of: ['timers_fired'], stat: ['timers_fired'], unit: 'perMin', by: 60, show: rate },
-  { name: 'received', of: ['received_bytes'], stat: ['total_recv_bytes'], unit: 'perS', by: 1, show: bytes },
+  { name: 'sent', of: ['sent_bytes'], stat: ['total_send_bytes'], unit: 'perS', show: bytes },
+  { name: 'fired', of: ['timers_fired'], unit: 'perMin', show: rate },
+  { name: 'received', of: ['received_bytes'], stat: ['total_recv_bytes'], unit: 'perS', show: bytes },
   { name: 'queued', of: ['queued_bytes'], stat: ['queued_bytes'], show: bytes },
   { name: 'dropped', of: ['dropped'], stat: ['dropped_messages'], ...perSecond },
   { name: 'pending', of: ['timers_pending'], stat: ['timers_pending'], show: whole },
-  { name: 'failed', of: ['timers_failed'], stat: ['timers_failed'], unit: 'perMin', by: 60, show: rate },
+  { name: 'failed', of: ['timers_failed'], unit: 'perMin', show: rate },
 ];
 const STRIP = 6;
 
@@ -43,26 +43,31 @@ class Card {
     this.plot = svg('svg', { viewBox: '0 0 ' + WIDTH + ' ' + HEIGHT, preserveAspectRatio: 'none', role: 'img' }, this.area, this.line, this.cursor);
     this.plot.onpointermove = event => this.point(event);
     this.plot.onpointerleave = () => this.leave();
-    this.element = el('figure', { class: 'chart' }, el('figcaption', {}, this.title, this.value), el('div', { class: 'plot' }, this.plot, this.most));
+    this.element = el('figure', { class: 'chart' }, el('figcaption', {}, this.title, this.most, this.value), this.plot);
     this.present = '–';
   }
   unit() {
     return this.chart.unit ? t(this.chart.unit) : '';
   }
-  amount(row) {
-    const sum = this.chart.of.reduce((sum, name) => sum + (row[names.indexOf(name)] || 0), 0);
-    return this.chart.unit ? sum / interval * this.chart.by : sum;
+  amounts() {
+    const columns = this.chart.of.map(name => names.indexOf(name));
+    const sums = rows.map(row => columns.reduce((sum, at) => sum + (row[at] || 0), 0));
+    if (this.chart.unit === 'perS') return sums.map(sum => sum / interval);
+    if (this.chart.unit !== 'perMin') return sums;
+    const minute = 60 / interval;
+    return sums.map((_, i) => sums.slice(Math.max(0, i + 1 - minute), i + 1).reduce((a, b) => a + b, 0));
   }
   draw(end) {
     this.title.textContent = t('c_' + this.chart.name);
     // A scale of at least one: a line of zeros lies at the bottom.
-    const most = Math.max(1e-9, ...rows.map(row => this.amount(row)));
-    const scale = Math.max(most, this.chart.unit ? 0.1 : 1) * 1.08;
-    const x = row => WIDTH * (1 - (end - row[0]) / length), y = row => HEIGHT - 1 - (HEIGHT - 2) * this.amount(row) / scale;
+    const amounts = this.shown = this.amounts();
+    const most = Math.max(0, ...amounts);
+    const scale = Math.max(most, this.chart.unit === 'perS' ? 0.1 : 1) * 1.08;
+    const x = row => WIDTH * (1 - (end - row[0]) / length), y = i => HEIGHT - 1 - (HEIGHT - 2) * amounts[i] / scale;
     let line = '', area = '', start = null, before = null;
     const stop = () => { if (start !== null) area += 'L' + x(before).toFixed(1) + ',' + HEIGHT + 'L' + start + ',' + HEIGHT + 'Z'; };
-    for (const row of rows) {
-      const place = x(row).toFixed(1) + ',' + y(row).toFixed(1);
+    for (const [i, row] of rows.entries()) {
+      const place = x(row).toFixed(1) + ',' + y(i).toFixed(1);
       if (!before || row[0] - before[0] > 3 * interval) {
         stop();
         start = x(row).toFixed(1);
@@ -77,20 +82,22 @@ class Card {
     stop();
     this.line.setAttribute('d', line);
     this.area.setAttribute('d', area);
-    this.most.textContent = rows.length ? this.chart.show(most < 1e-8 ? 0 : most) + this.unit() : '';
-    this.plot.setAttribute('aria-label', t('c_' + this.chart.name) + ': ' + this.present + ', max ' + this.most.textContent);
+    this.most.textContent = rows.length ? '≤ ' + this.chart.show(most) + this.unit() : '';
+    if (this.chart.unit === 'perMin' && rows.length) this.tell(this.chart.show(amounts[rows.length - 1]) + this.unit());
+    this.plot.setAttribute('aria-label', t('c_' + this.chart.name) + ': ' + this.present + ', ' + this.most.textContent);
   }
   /// The value under the pointer, with its time.
   point(event) {
-    if (!rows.length) return;
+    if (!rows.length || !this.shown) return;
     const box = this.plot.getBoundingClientRect();
     const at = rows[rows.length - 1][0] - length * (1 - (event.clientX - box.left) / box.width);
-    const row = rows.reduce((best, row) => Math.abs(row[0] - at) < Math.abs(best[0] - at) ? row : best);
+    const nearest = rows.reduce((best, row, i) => Math.abs(row[0] - at) < Math.abs(rows[best][0] - at) ? i : best, 0);
+    const row = rows[nearest];
     const x = WIDTH * (1 - (rows[rows.length - 1][0] - row[0]) / length);
     this.cursor.setAttribute('x1', x);
     this.cursor.setAttribute('x2', x);
     this.cursor.setAttribute('visibility', 'visible');
-    this.value.textContent = clock(new Date(row[0] * 1000)) + '  ' + this.chart.show(this.amount(row)) + this.unit();
+    this.value.textContent = clock(new Date(row[0] * 1000)) + '  ' + this.chart.show(this.shown[nearest]) + this.unit();
     this.pointed = true;
   }
   leave() {
@@ -100,10 +107,14 @@ class Card {
   }
   /// The present value, from two looks at the counters.
   now(stat, before, seconds) {
+    if (!this.chart.stat) return;
     const sum = from => this.chart.stat.reduce((sum, name) => sum + (from[name] || 0), 0);
-    if (!this.chart.unit) this.present = this.chart.show(sum(stat));
-    else if (before && seconds > 0.5) this.present = this.chart.show(Math.max(0, sum(stat) - sum(before)) / seconds * this.chart.by) + this.unit();
-    if (!this.pointed) this.value.textContent = this.present;
+    if (!this.chart.unit) this.tell(this.chart.show(sum(stat)));
+    else if (before && seconds > 0.5) this.tell(this.chart.show(Math.max(0, sum(stat) - sum(before)) / seconds) + this.unit());
+  }
+  tell(text) {
+    this.present = text;
+    if (!this.pointed) this.value.textContent = text;
   }
 }
 

@@ -167,8 +167,9 @@ fn the_token_is_asked_for_once() {
     let Some(browser) = Browser::start("en") else {
         return;
     };
-    let server = Server::configured("token = 'user'\nadmin_token = 'admin'");
-    browser.open(&url(&server, ""));
+    // Behind a prefix, which its own addresses must not lose.
+    let server = Server::configured("token = 'user'\nadmin_token = 'admin'\nbase_path = '/jd'");
+    browser.open(&url(&server, "jd"));
     browser.shows("#tokenbar", "asks for a token");
     browser.fill("#token", "wrong");
     browser.click("#tokenbar button.main");
@@ -181,7 +182,7 @@ fn the_token_is_asked_for_once() {
     browser.fill("#token", "admin");
     browser.click("#tokenbar button.main");
     browser.shows("#live", "live");
-    browser.open(&url(&server, "#panel=Settings"));
+    browser.open(&url(&server, "jd/#panel=Settings"));
     browser.shows("#live", "live");
     browser.click("#tabSettings");
     browser.shows("#settingRows", "set, hidden");
