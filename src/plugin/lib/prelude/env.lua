@@ -3,7 +3,7 @@ local host, ours, op = ...
 local raise, check, fail, text, called = host.raise, ours.check, ours.fail, ours.text, ours.called
 local type, tostring, pcall, error, setmetatable, getmetatable, rawget =
   type, tostring, pcall, error, setmetatable, getmetatable, rawget
-local match, unpack, math_type, ipairs, pairs = string.match, table.unpack, math.type, ipairs, pairs
+local match, math_type, ipairs, pairs = string.match, math.type, ipairs, pairs
 local task, global, encode = host.task, host.global, host.jsonEncode
 local G = {}
 
@@ -19,8 +19,8 @@ local current = ours.current
 
 -- env._GET and env._POST hold the query's and the body's parameters; env.method, .path, .query and .address (as in logs) are the
 -- request's; env.appName is the parameter _app ("user" without one, or where it is no name), env.appType that without digits
--- or -word at its end, env.clientVer is _ver. Functions in env.onAfterActions are called with what the call returned, once it is committed.
--- Example: table.insert(env.onAfterActions, function(ret) pushMsg("app1", "*", ret) end)
+-- or -word at its end, env.clientVer is _ver. Functions in env.onAfterActions are called with env and what the call returned, once it is
+-- committed. Example: table.insert(env.onAfterActions, function(env, ret) pushMsg("app1", "*", ret) end)
 local request = host.request
 local function new_env(call, get, post, escape)
   local env = setmetatable({ _call = call, _escape = escape, _GET = get, _POST = post, onAfterActions = {} }, Env)
@@ -60,7 +60,7 @@ function Env:param(spec, default, col)
 end
 
 -- env:mparam(spec, col?): the same, but code 1 where it is missing. env:mparam({spec, …}, col?) wants one of several and returns
--- all. Example: local id, code = env:mparam({"id", "code"})
+-- a list of their values. Example: local values = env:mparam({"id", "code"})
 function Env:mparam(spec, col)
   if type(spec) ~= "table" then
     local value = param(self, spec, col)
@@ -73,7 +73,7 @@ function Env:mparam(spec, col)
     found = found or values[i] ~= nil
   end
   if not found then fail(host.missing(spec)) end
-  return unpack(values, 1, #spec)
+  return values
 end
 
 -- env:header(): all headers of the request by name, in lower case; env:header(name): one of them, or nil;
@@ -107,11 +107,11 @@ function Env:session_start()
   self._SESSION = root._SESSION
 end
 
--- env:session_destroy(): removes the session and its cookie; nothing where none was started.
+-- env:session_destroy(): removes the session and its cookie.
 function Env:session_destroy()
+  self:session_start()
   local root = self._root or self
   local session = root._session
-  if not session then return end
   root._session, root._SESSION, self._SESSION = nil, nil, nil
   host.setCookie(self._call, session.name, nil)
   local ok, why = op.session("destroy", session.id)
@@ -147,18 +147,30 @@ local function has(given, wanted)
   return in_set(wanted, given)
 end
 
--- env:hasPerm(perm), hasPerm(perm): whether onGetPerms(env) gives one of these bits (AUTH_USER | AUTH_EMP …), or this name.
--- Example: if hasPerm(AUTH_ADMIN) then … end
+local function has_any(given, wanted)
+  if type(wanted) ~= "table" then return has(given, wanted) end
+  for i = 1, #wanted do
+    if has(given, wanted[i]) then return true end
+  end
+  return false
+end
+
+-- env:hasPerm(perm), hasPerm(perm): whether onGetPerms(env) gives one of these bits (AUTH_USER | AUTH_EMP …), this name, or one of
+-- a list of names. Example: if hasPerm(AUTH_ADMIN) then … end
 function Env:hasPerm(perm)
-  return has(perms(self), perm)
+  return has_any(perms(self), perm)
 end
 
 local function names(perm)
   local table_of, list = global("PERMS"), ""
+  if type(perm) == "table" then
+    for i = 1, #perm do list = list .. (i == 1 and "" or "|") .. tostring(perm[i]) end
+    return list
+  end
   if math_type(perm) ~= "integer" then return tostring(perm) end
   for bit = 0, 31 do
     if perm & 1 << bit ~= 0 and type(table_of) == "table" and table_of[1 << bit] then
-      list = list .. (list == "" and "" or " or ") .. tostring(table_of[1 << bit])
+      list = list .. (list == "" and "" or "|") .. tostring(table_of[1 << bit])
     end
   end
   return list == "" and "???" or list
@@ -168,14 +180,14 @@ end
 -- of AUTH_LOGIN and no name), else code 5. Example: checkAuth(AUTH_USER)
 function Env:checkAuth(perm)
   local given = perms(self)
-  if has(given, perm) then return end
+  if has_any(given, perm) then return end
   local is_in = given ~= "" and given ~= 0
   if math_type(given) == "integer" then
     is_in = given & (math_type(global("AUTH_LOGIN")) == "integer" and global("AUTH_LOGIN") or 0xff) ~= 0
   elseif type(given) == "table" then
     is_in = given[1] ~= nil
   end
-  fail(is_in and 5 or 2, "require auth to " .. names(perm))
+  fail(is_in and 5 or 2, "require auth: " .. names(perm))
 end
 
 for _, name in ipairs { "hasPerm", "checkAuth" } do
@@ -234,7 +246,7 @@ function End.__close(guard, e)
   if not ok then return end
   local actions = env.onAfterActions
   for i = 1, type(actions) == "table" and #actions or 0 do
-    local went, wrong = pcall(actions[i], guard.value)
+    local went, wrong = pcall(actions[i], env, guard.value)
     if not went then log("trace", address(), "onAfterActions fails: " .. tostring(wrong)) end
   end
 end
@@ -271,7 +283,8 @@ local function shape(f, ret, call, get)
   local guard <close> = setmetatable({ env = env }, End)
   local value = f(ret, env)
   guard.value = value
-  return value ~= nil and text(value) or nil
+  if type(value) == "table" then return encode(value) .. "\n" end
+  return value ~= nil and tostring(value) or nil
 end
 
 -- callSvcInt(ac, get?, post?): makes a call of the daemon's or of a plugin's and returns its data; one of a plugin made within a

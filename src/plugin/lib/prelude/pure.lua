@@ -15,7 +15,7 @@ local check = ours.check
 -- What code raises that ends a call: {code, detail, message}, or with code 0 {code, data}. Rust knows it by this metatable.
 local Ret = { __name = "jdRet", __metatable = "jdRet" }
 function Ret.__tostring(e)
-  return "jdRet(" .. tostring(e.code) .. "): " .. tostring(e.detail)
+  return e.detail and tostring(e.detail) or "jdRet(" .. tostring(e.code) .. ")"
 end
 ours.Ret = Ret
 

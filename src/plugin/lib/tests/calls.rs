@@ -107,7 +107,7 @@ fn parameters() {
     check("return env:param('items/i:n?')", "[0,[[1,2],[3,null]]]");
     check("return env:mparam('id')", "[0,5]");
     check(
-        "local a, b = env:mparam({'none', 'id'}) return {tostring(a), b}",
+        "local values = env:mparam({'none', 'id'}) return {tostring(values[1]), values[2]}",
         r#"[0,["nil",5]]"#,
     );
     check(
@@ -267,7 +267,7 @@ fn transactions_end_with_their_call() {
     }));
     bench
         .load(
-            "function api_none(env) table.insert(env.onAfterActions, function(ret) logit('after ' .. ret) end) return 5 end
+            "function api_none(env) table.insert(env.onAfterActions, function(e, ret) logit('after ' .. ret .. tostring(e == env)) end) return 5 end
              function api_commits(env) execOne('A') return 5 end
              function api_fails(env) execOne('A') table.insert(env.onAfterActions, error) error('x') end",
         )
@@ -276,7 +276,7 @@ fn transactions_end_with_their_call() {
     assert!(bench.asked.borrow().is_empty());
     assert_eq!(
         *bench.lines.borrow(),
-        ["trace: === REQ from [10.0.0.1] after 5"]
+        ["trace: === REQ from [10.0.0.1] after 5true"]
     );
     assert_eq!(
         bench.answer_of("commits", NONE, NONE),
@@ -354,7 +354,8 @@ fn rights() {
             "perms = 0 function onGetPerms(env) return perms end
              function api_has(env) perms = env._GET.p return { hasPerm(AUTH_USER | AUTH_ADMIN), env:hasPerm('x'), hasPerm(AUTH_GUEST) } end
              function api_auth(env) perms = env._GET.p checkAuth(AUTH_EMP | AUTH_ADMIN) return 1 end
-             function api_named(env) perms = env._GET.p env:checkAuth('item') return 1 end",
+             function api_named(env) perms = env._GET.p env:checkAuth('item') return 1 end
+             function api_any(env) perms = env._GET.p env:checkAuth({'a', 'item'}) return 1 end",
         )
         .expect("loads");
     for (action, perms, answer) in [
@@ -365,20 +366,26 @@ fn rights() {
         (
             "auth",
             json!(0),
-            r#"[2,"未登录","require auth to employee or admin"]"#,
+            r#"[2,"未登录","require auth: employee|admin"]"#,
         ),
         (
             "auth",
             json!(1),
-            r#"[5,"禁止操作","require auth to employee or admin"]"#,
+            r#"[5,"禁止操作","require auth: employee|admin"]"#,
         ),
         ("named", json!(["item"]), "[0,1]"),
         ("named", json!("a,item"), "[0,1]"),
-        ("named", json!([]), r#"[2,"未登录","require auth to item"]"#),
+        ("any", json!(["item"]), "[0,1]"),
+        (
+            "any",
+            json!(["b"]),
+            r#"[5,"禁止操作","require auth: a|item"]"#,
+        ),
+        ("named", json!([]), r#"[2,"未登录","require auth: item"]"#),
         (
             "named",
             json!(["a"]),
-            r#"[5,"禁止操作","require auth to item"]"#,
+            r#"[5,"禁止操作","require auth: item"]"#,
         ),
     ] {
         assert_eq!(
@@ -425,7 +432,7 @@ fn shapes() {
     assert_eq!(write("csv"), "text/csv: 1;21");
     assert_eq!(
         write("obj2"),
-        "text/plain; charset=UTF-8: {\"code\":0,\"data\":[1,2]}"
+        "text/plain; charset=UTF-8: {\"code\":0,\"data\":[1,2]}\n"
     );
     assert_eq!(write("none"), "text/plain; charset=UTF-8: ");
     assert_eq!(write("X_RET_FN"), "text/plain; charset=UTF-8: default");

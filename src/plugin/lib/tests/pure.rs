@@ -355,7 +355,7 @@ fn ends_of_calls() {
         ),
         (
             "local ok, e = pcall(jdRet, 1, 'd', 'm') return ok, e.code, e.detail, e.message, tostring(e)",
-            "false 1 d m jdRet(1): d",
+            "false 1 d m d",
         ),
         (
             "error({code=1, detail='x'})",
