@@ -1,0 +1,88 @@
+//! What calls and objects of plugins answer.
+
+use crate::common::http::{ask, get};
+use crate::shop;
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+
+#[test]
+fn calls() {
+    let server = shop();
+    for (target, answer) in [
+        (
+            "/price?price=1.255&qty=2",
+            "[0,{\"qty\":2,\"sum\":2.51,\"user\":\"user\"}]\n",
+        ),
+        (
+            "/price",
+            "[1,\"缺少参数`price`\",\"Bad Request - param `price` is missing\"]\n",
+        ),
+        (
+            "/price?price=x",
+            "[1,\"参数不正确\",\"Bad Request - numeric param `price`=`x`.\"]\n",
+        ),
+        ("/price?price=1&qty=0", "[1,\"数量不正确\",\"bad qty\"]\n"),
+        ("/cheap?price=3", "[0,[3,5]]\n"),
+        ("/cheap?price=3&_raw=1", "[3,5]\n"),
+        ("/csv", "id;name\n1;tea\n"),
+    ] {
+        assert_eq!(get(&server, target), answer, "{target}");
+    }
+    let csv = ask(&server, "GET", "/csv", "", "");
+    assert_eq!(csv.header("content-type"), Some("text/csv"));
+    let batch = "[{\"ac\":\"price\",\"get\":{\"price\":4}},{\"ac\":\"cheap\",\"get\":{\"price\":\"{$1.sum}\"},\"ref\":[\"price\"]}]";
+    let answer = ask(
+        &server,
+        "POST",
+        "/batch",
+        "Content-Type: application/json\r\n",
+        batch,
+    );
+    assert_eq!(
+        answer.text(),
+        "[0,[[0,{\"qty\":1,\"sum\":4,\"user\":\"user\"}],[0,[4,5]]]]\n"
+    );
+}
+
+#[test]
+fn a_session_lasts_from_call_to_call() {
+    let server = shop();
+    let first = ask(&server, "GET", "/visits", "", "");
+    assert_eq!(first.text(), "[0,1]\n");
+    let cookie = first.header("set-cookie").expect("a cookie");
+    let (pair, attributes) = cookie.split_once(';').expect("attributes");
+    assert_eq!(attributes, " Path=/; HttpOnly; SameSite=Lax");
+    let header = format!("Cookie: {pair}\r\n");
+    let second = ask(&server, "GET", "/visits", &header, "");
+    assert_eq!(second.text(), "[0,2]\n");
+    assert_eq!(second.header("set-cookie"), None);
+}
+
+#[test]
+fn an_object_keeps_rows_in_a_database() {
+    let server = shop();
+    let post = |target: &str, body: &str| ask(&server, "POST", target, FORM, body).text();
+    assert_eq!(post("/Item", "name=tea&qty=3"), "[0,1]\n");
+    assert_eq!(post("/Item", "name=rice"), "[0,2]\n");
+    assert_eq!(
+        get(&server, "/Item/1"),
+        "[0,{\"id\":1,\"name\":\"tea\",\"qty\":3}]\n"
+    );
+    assert_eq!(post("/Item/1/set", "qty=4"), "[0,1]\n");
+    assert_eq!(
+        get(&server, "/Item.fail"),
+        "[5,\"禁止操作\",\"not today\"]\n"
+    );
+    assert_eq!(
+        get(&server, "/Item"),
+        "[0,[{\"id\":1,\"name\":\"tea\",\"qty\":4},{\"id\":2,\"name\":\"rice\",\"qty\":1}]]\n"
+    );
+    assert_eq!(
+        get(&server, "/Item/7"),
+        "[1,\"参数不正确\",\"no such item\"]\n"
+    );
+    assert_eq!(
+        get(&server, "/Item.nosuch"),
+        "[1,\"接口不支持\",\"Bad request - unknown `Item` method: `nosuch`\"]\n"
+    );
+}
