@@ -26,7 +26,7 @@ pub(super) fn install(sandbox: &Sandbox, globals: &Table, daemon: &Rc<Host>) -> 
         if format.len() > PLUGIN_DATE_BYTES_MAX {
             return Err("date: format too long".to_owned());
         }
-        let unix_s = at.map_or_else(|| host.unix_s(), |at| at.floor() as i64);
+        let unix_s = unix_of(at, &host).ok_or("date: expected a time as a finite number")?;
         let instant = Timestamp::from_second(unix_s)
             .map_err(|_| "date: expected a time within the years -9999 to 9999".to_owned())?;
         Ok(formatted(&format, &instant.to_zoned(host.zone.clone())))
@@ -37,7 +37,8 @@ pub(super) fn install(sandbox: &Sandbox, globals: &Table, daemon: &Rc<Host>) -> 
         "strtotime",
         move |_, (text, now): (LuaString, Option<f64>)| {
             let text = text.to_string_lossy();
-            let now_s = now.map_or_else(|| host.unix_s(), |now| now.floor() as i64);
+            let now_s =
+                unix_of(now, &host).ok_or("strtotime: expected a time as a finite number")?;
             Ok(match text.len() > PLUGIN_DATE_BYTES_MAX {
                 true => None,
                 false => parsed(&text, now_s, &host.zone),
@@ -45,6 +46,14 @@ pub(super) fn install(sandbox: &Sandbox, globals: &Table, daemon: &Rc<Host>) -> 
         },
     )?;
     globals.raw_set("strtotime", parse)
+}
+
+/// Whole seconds of a time that is given, or the present; `None` for what is no time.
+fn unix_of(given: Option<f64>, host: &Host) -> Option<i64> {
+    match given {
+        None => Some(host.unix_s()),
+        Some(at) => at.is_finite().then_some(at.floor() as i64),
+    }
 }
 
 /// Source: PHP's DateTimeInterface::format.
@@ -244,7 +253,7 @@ fn moved_by(at: i64, count: i64, unit: &str, zone: &TimeZone) -> Option<i64> {
         _ => 0,
     };
     if seconds > 0 {
-        return Some(at + count * seconds);
+        return at.checked_add(count * seconds);
     }
     let local = zone.to_datetime(Timestamp::from_second(at).ok()?);
     let moved = match unit {

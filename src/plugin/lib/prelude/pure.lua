@@ -212,7 +212,12 @@ function G.makeUrl(url, params, hash)
     check(params, 2, "makeUrl", "table")
     local query = url_encode(params)
     if query ~= "" then
-      url = url .. (find(url, "?", 1, true) and "&" or "?") .. query
+      local at = find(url, "#", 1, true)
+      local fragment = at and sub(url, at) or ""
+      url = at and sub(url, 1, at - 1) or url
+      local last = sub(url, -1)
+      local between = find(url, "?", 1, true) and (last == "?" or last == "&") and ""
+      url = url .. (between or find(url, "?", 1, true) and "&" or "?") .. query .. fragment
     end
   end
   if hash ~= nil then url = url .. string_of(hash, 3, "makeUrl") end

@@ -102,6 +102,14 @@ fn texts() {
         ("return makeUrl('/a?x=1', {b=1}, '#h')", "/a?x=1&b=1#h"),
         ("return makeUrl('/a', {}), makeUrl('/a')", "/a /a"),
         (
+            "return makeUrl('/a#f', {b=1}), makeUrl('/a?', {b=1}), makeUrl('/a?c&', {b=1})",
+            "/a?b=1#f /a?b=1 /a?c&b=1",
+        ),
+        (
+            "return strtotime('+1 sec', 1e300), pcall(date, 'Y', 0/0)",
+            "nil false test.lua:1: date: expected a time as a finite number",
+        ),
+        (
             "return urlEncodeArr({a=1,b='hello',c=null,d=true})",
             "a=1&b=hello&d=1",
         ),
