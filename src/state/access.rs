@@ -1,4 +1,7 @@
-//! What the token of a request opens. Never who somebody is: a token is one secret for all who have it.
+//! What the token of a request opens, and from where browsers may ask. Never who somebody is: a token is one secret for
+//! all who have it.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::ids::ConnId;
 use crate::proto::form::{Field, Form};
@@ -65,11 +68,75 @@ impl<S> Server<S> {
         }
     }
 
+    /// Whether a browser's page from `origin` may ask: the settings allow it, or it is one of our own.
+    pub(super) fn admits_origin(&self, head: &Head<'_, '_>, origin: &[u8]) -> bool {
+        self.settings.allows_origin(origin)
+            || head.header("host").is_some_and(|host| is_own(host, origin))
+    }
+
     /// Whether who makes a call may administer. Plugins may: whoever installs them does.
     pub(super) fn may_administer(&self, id: ConnId) -> bool {
         id.ticket().is_some()
             || self
                 .conn(id)
                 .is_some_and(|conn| conn.access == Access::Admin)
+    }
+}
+
+/// Whether a page came from the very address that it asks now. A name says nothing: its owner may have turned it to us
+/// after the page was loaded (DNS rebinding); an address or `localhost` cannot be turned.
+fn is_own(host: &[u8], origin: &[u8]) -> bool {
+    let schemes = [&b"http://"[..], b"https://"];
+    let place = schemes
+        .iter()
+        .find_map(|scheme| origin.strip_prefix(*scheme));
+    let Ok(host) = std::str::from_utf8(host) else {
+        return false;
+    };
+    let is_fixed = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let name = host.split(':').next().unwrap_or_default();
+            name.parse::<Ipv4Addr>().is_ok() || name.eq_ignore_ascii_case("localhost")
+        }
+    };
+    is_fixed && place.is_some_and(|place| place.eq_ignore_ascii_case(host.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(host: &str, origin: &str, want: bool) {
+        let own = is_own(host.as_bytes(), origin.as_bytes());
+        assert_eq!(own, want, "{host} {origin}");
+    }
+
+    #[test]
+    fn own_pages_come_from_an_address() {
+        check("127.0.0.1:8081", "http://127.0.0.1:8081", true);
+        check("[::1]:8443", "https://[::1]:8443", true);
+        check("LocalHost:8081", "http://localhost:8081", true);
+        check("10.0.0.7", "http://10.0.0.7", true);
+        check("127.0.0.1:8081", "http://127.0.0.1:8082", false);
+        check("127.0.0.1:8081", "http://localhost:8081", false);
+        check("127.0.0.1:8081", "https://www.example.com", false);
+        check("evil.example:8081", "http://evil.example:8081", false);
+        check(
+            "localhost.evil.example",
+            "http://localhost.evil.example",
+            false,
+        );
+        check(
+            "127.0.0.1.evil.example",
+            "http://127.0.0.1.evil.example",
+            false,
+        );
+        check("127.0.0.1", "127.0.0.1", false);
+        check("127.0.0.1", "ftp://127.0.0.1", false);
+        check("[x]", "http://[x]", false);
+        check("", "http://", false);
+        check("", "null", false);
     }
 }

@@ -149,7 +149,7 @@ impl<S> Server<S> {
         }
         let mut meta = self.meta(id, head);
         if let Some(origin) = head.header("origin")
-            && !self.settings.allows_origin(origin)
+            && !self.admits_origin(head, origin)
         {
             meta.origin = None;
             return self.refuse_politely(
@@ -294,7 +294,7 @@ impl<S> Server<S> {
         let query = Form::parse(head.query.as_bytes());
         let allowed = head
             .header("origin")
-            .is_none_or(|origin| self.settings.allows_origin(origin));
+            .is_none_or(|origin| self.admits_origin(head, origin));
         if !allowed {
             let text = "origin not allowed: see the setting allow_origin";
             return self.refuse(id, HttpError { status: 403, text });

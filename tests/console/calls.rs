@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::common::http::{ask, get};
+use crate::common::http::{Conn, ask, get};
 use crate::common::server::Server;
 use crate::common::wait_for;
 use crate::common::websocket::Ws;
@@ -149,11 +149,35 @@ fn the_admin_token_opens_what_the_token_does_not() {
         "{answer}"
     );
     // One connection, two tokens.
-    let mut conn = crate::common::http::Conn::open(&server);
+    let mut conn = Conn::open(&server);
     for (token, opens) in [("admin", true), ("user", false), ("admin", true)] {
         let answer = conn.ask(format!(
             "GET /logTail HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n"
         ));
         assert_eq!(answer.text().starts_with("[0,"), opens, "{token}");
     }
+}
+
+#[test]
+fn its_own_pages_may_ask_whatever_origins_are_allowed() {
+    let server = Server::configured("allow_origin = 'https://www.example.com'");
+    let own = format!("127.0.0.1:{}", server.port());
+    let status = |host: &str, origin: &str| {
+        let mut conn = Conn::open(&server);
+        let request = format!("GET /stat HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n\r\n");
+        conn.ask(request).status
+    };
+    assert_eq!(status(&own, &format!("http://{own}")), 200);
+    assert_eq!(status(&own, "https://www.example.com"), 200);
+    assert_eq!(status(&own, "https://evil.example"), 403);
+    assert_eq!(
+        status("evil.example", "http://evil.example"),
+        403,
+        "a name that was turned to us"
+    );
+    let origin = format!("Origin: http://{own}\r\n");
+    let upgraded = |headers: &str| Ws::upgrade(Conn::open(&server), "/", headers).is_ok();
+    assert!(!upgraded(&origin), "another host was asked for");
+    assert!(!upgraded("Origin: https://evil.example\r\n"));
+    assert!(upgraded("Origin: https://www.example.com\r\n"));
 }
