@@ -1,5 +1,5 @@
 // What happens in the daemon, told over its own WebSocket under the app _console. Panels say what they want to hear of.
-import { call, hasToken, isAsking, askForToken, onToken } from './api.js';
+import { askForToken, call, isAsking, onToken } from './api.js';
 import { Link } from './link.js';
 import { $ } from './dom.js';
 import { onLanguage, t } from './words.js';
@@ -43,4 +43,3 @@ export async function start() {
 }
 onToken(() => { link.tries = 0; link.open(); });
 onLanguage(show);
-export const mayAsk = () => !isAsking() || hasToken();

@@ -25,7 +25,7 @@ const refresh = atMost(1000, async () => {
 });
 
 /// When a timer runs, in words, and as it was set.
-export function rhythm(row) {
+function rhythm(row) {
   const cron = row.cron === undefined || row.cron === null ? '' : String(row.cron);
   if (Number(cron) === 1 || cron === 'true') return [t('everyTime', { time: interval(parseInt(row.wait, 10)) }), ''];
   if (!cron || cron === '0') return [t('kindOnce'), ''];
