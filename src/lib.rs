@@ -6,7 +6,7 @@
 //! | floor | modules | what |
 //! |---|---|---|
 //! | 4 | `main`, [`daemon`], [`config`] | arguments and settings become channels and threads; ordered stop |
-//! | 3 | [`reactor`], [`timer`], [`disk`], [`worker`], `plugin`, [`clock`], [`mailbox`] | the shells, one folder per kind of thread; the one clock; how a thread that polls is reached |
+//! | 3 | [`reactor`], [`timer`], [`disk`], [`worker`], `plugin`, [`clock`], [`mailbox`], [`supervisor`] | the shells, one folder per kind of thread; the one clock; how a thread that polls is reached; what the service manager hears |
 //! | 2 | [`state`] | every decision: connections, who is online, calls, queues |
 //! | 1 | [`message`], [`call`], [`settings`] | what threads say to each other; the call protocol; what can be set |
 //! | 0 | [`proto`], [`pages`], [`ids`], [`limits`] | bytes to facts and back; the pages in the binary |
@@ -31,6 +31,7 @@ pub mod proto;
 pub mod reactor;
 pub mod settings;
 pub mod state;
+pub mod supervisor;
 #[cfg(test)]
 mod test_dir;
 pub mod timer;

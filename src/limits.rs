@@ -285,6 +285,8 @@ pub const RETRY_MS: u64 = 500;
 pub const POLL_INPUT_BYTES_MAX: usize = 4 << 10;
 /// Descriptors that are not for connections: logs, files being read, calls of URLs, the poll itself.
 pub const RESERVED_FILES: u64 = 128;
+/// How long the service manager may take to take a word.
+pub const NOTIFY_WAIT_MS: u64 = 100;
 /// At the end: how long the log's last lines and the workers' last jobs may take.
 pub const LOG_STOP_MS: u64 = 2_000;
 /// At start: how long another daemon that still has the data folder may take to end.

@@ -214,7 +214,7 @@ impl World {
                 self.server.handle(input);
             }
             Output::Plugin(message) => self.plugin_messages.push_back(message),
-            Output::Settings(_) | Output::Tls(_) => {}
+            Output::Settings(_) | Output::Tls(_) | Output::Reloaded => {}
         }
     }
 

@@ -42,6 +42,10 @@ pub struct Startup {
     pub log_file: Option<PathBuf>,
     /// An existing folder, whose files go before the pages in the binary.
     pub static_dir: Option<PathBuf>,
+    /// Who to become once the listeners are open; empty for nobody else.
+    pub user: String,
+    /// Where the process's number is to be found.
+    pub pid_file: Option<PathBuf>,
     /// The file that was read.
     pub config_file: Option<PathBuf>,
     /// The certificate that the settings name, and its key.
@@ -166,6 +170,10 @@ fn resolve(
     if let Some(folder) = log_file.as_deref().and_then(Path::parent) {
         check_folder(folder, "log_file")?;
     }
+    let pid_file = match settings.pid_file.as_str() {
+        "" => None,
+        path => Some(base("pid_file").join(path)),
+    };
     let static_dir = match settings.static_dir.as_str() {
         "" => Some(config_dir.join("static")).filter(|path| path.is_dir()),
         path => {
@@ -187,14 +195,16 @@ fn resolve(
     }
     let warnings = warning(&settings, &listeners).into_iter().collect();
     Ok(Startup {
-        settings,
         listeners,
         data_dir,
         log_file,
         static_dir,
+        user: settings.user.clone(),
+        pid_file,
         config_file,
         tls,
         warnings,
+        settings,
     })
 }
 

@@ -1,11 +1,13 @@
 //! The daemon: listeners, channels and threads are made, joined and ended here, in order.
 //! Never decides what a request means.
 
+mod pid_file;
 #[cfg(not(feature = "lua"))]
 #[path = "no_plugins.rs"]
 mod plugins;
 #[cfg(feature = "lua")]
 mod plugins;
+mod privileges;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use self::pid_file::PidFile;
 use self::plugins::{PluginHost, PluginSender, Surroundings};
 use crate::clock::Clock;
 use crate::config::Startup;
@@ -29,6 +32,7 @@ use crate::proto::logtext::LogTime;
 use crate::reactor::{self, Listener, Reactor};
 use crate::state::server::{Server, Setup};
 use crate::state::timers::TimersSetup;
+use crate::supervisor::Supervisor;
 use crate::timer::{self, TimerSender, TimerThread};
 #[cfg(feature = "lua")]
 use crate::worker::database::Environment;
@@ -41,16 +45,34 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     let connections_max = raise_open_files()?;
     // Taken first: whoever has the address already may be using the files too. Nobody is answered
     // before the reactor runs.
-    let listeners = startup
-        .listeners
-        .iter()
-        .map(Listener::bind)
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut listeners = reactor::inherited()?;
+    if listeners.is_empty() {
+        let own = startup.listeners.iter().map(Listener::bind);
+        listeners = own.collect::<Result<Vec<_>, _>>()?;
+    }
     let has_tls = startup.tls.is_some();
     let places: Vec<String> = listeners
         .iter()
         .flat_map(|listener| listener.places(has_tls))
         .collect();
+    if !has_tls
+        && listeners
+            .iter()
+            .any(|listener| matches!(listener, Listener::Tls(_)))
+    {
+        return Err(
+            "LISTEN_FDS: a socket named tls needs a certificate; expected tls_cert and tls_key"
+                .to_owned(),
+        );
+    }
+    let supervisor = Supervisor::from_environment()?;
+    let _pid_file = startup
+        .pid_file
+        .as_deref()
+        .map(PidFile::write)
+        .transpose()?;
+    let sockets: Vec<&Path> = listeners.iter().filter_map(Listener::own_path).collect();
+    privileges::drop_to(&startup.user, &startup.data_dir, &sockets)?;
     // Held to the end, so that nobody else writes what is still to be saved.
     let (_lock, lock_warning) = lock_data_dir(&startup.data_dir)?;
     let (stored, warnings, store) = disk::timers::load(&startup.data_dir)?;
@@ -83,7 +105,7 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     };
     let sources = work.plugin_sources()?;
     let mut refused = None;
-    let reactor = Reactor::new(listeners, startup.tls, clock, |mailbox| {
+    let reactor = Reactor::new(listeners, startup.tls, supervisor, clock, |mailbox| {
         disk.sender.set_reactor(mailbox.clone());
         work.set_settings(&startup.settings);
         disk.sender
@@ -153,7 +175,7 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         }
         None => {
             announce(&places);
-            reactor.run()
+            reactor.run(&format!("serving on {}", places.join(", ")))
         }
     };
     if let Err(error) = &outcome {

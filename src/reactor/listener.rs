@@ -10,7 +10,7 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockAddr, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, TcpKeepalive, Type};
 
 use crate::limits::{BACKLOG, KEEPALIVE_S};
 use crate::reactor::socket::Socket;
@@ -27,8 +27,8 @@ pub enum Listener {
     Tcp(TcpListener),
     /// On an address; TLS alone.
     Tls(TcpListener),
-    /// On a path, which goes when the listener does.
-    Unix(UnixListener, PathBuf),
+    /// On a path, which goes when the listener does; `None` where somebody else made it.
+    Unix(UnixListener, Option<PathBuf>),
 }
 
 impl Listener {
@@ -58,7 +58,12 @@ impl Listener {
             Listener::Tcp(listener) if has_tls => (listener, &["http", "https"][..]),
             Listener::Tcp(listener) => (listener, &["http"][..]),
             Listener::Tls(listener) => (listener, &["https"][..]),
-            Listener::Unix(_, path) => return vec![format!("unix:{}", path.display())],
+            Listener::Unix(listener, _) => {
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                let path = path.map_or("an unnamed socket".into(), Path::to_string_lossy);
+                return vec![format!("unix:{path}")];
+            }
         };
         match listener.local_addr() {
             Ok(address) => schemes
@@ -66,6 +71,14 @@ impl Listener {
                 .map(|scheme| format!("{scheme}://{address}/"))
                 .collect(),
             Err(error) => vec![format!("an unknown address ({error})")],
+        }
+    }
+
+    /// The path of a Unix socket that is ours.
+    pub fn own_path(&self) -> Option<&Path> {
+        match self {
+            Listener::Unix(_, path) => path.as_deref(),
+            _ => None,
         }
     }
 
@@ -101,7 +114,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Listener::Unix(_, path) = self {
+        if let Listener::Unix(_, Some(path)) = self {
             let _ = fs::remove_file(path);
         }
     }
@@ -118,20 +131,21 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit these (tcp(7)). Messages are small and written whole: waiting to fill
-    // a segment only delays them. A peer that vanished without a word is found out by probes.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&keepalive())?;
+    set_options(SockRef::from(&socket))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
-fn keepalive() -> TcpKeepalive {
-    TcpKeepalive::new()
+/// What accepted sockets inherit (tcp(7)). Messages are small and written whole: waiting to fill a segment only
+/// delays them. A peer that vanished without a word is found out by probes.
+pub(super) fn set_options(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(KEEPALIVE_S))
         .with_interval(Duration::from_secs(KEEPALIVE_S / 4))
-        .with_retries(3)
+        .with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 fn bind_unix(path: &Path) -> io::Result<Listener> {
@@ -160,6 +174,6 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
     socket.listen(BACKLOG)?;
     Ok(Listener::Unix(
         UnixListener::from_std(socket.into()),
-        path.to_owned(),
+        Some(path.to_owned()),
     ))
 }

@@ -25,6 +25,7 @@ use crate::reactor::socket::Socket;
 use crate::reactor::tls::Acceptor;
 use crate::settings::Settings;
 use crate::state::server::{Input, Output, Server};
+use crate::supervisor::Supervisor;
 
 type TellSettings = dyn Fn(Box<Settings>) -> Result<(), Box<Settings>>;
 
@@ -52,6 +53,7 @@ pub struct Reactor {
     poll: Poll,
     listeners: Vec<Listener>,
     acceptor: Option<Acceptor>,
+    supervisor: Supervisor,
     /// Steps of TLS handshakes that are left for this turn.
     handshakes_left: usize,
     signals: Signals,
@@ -107,6 +109,7 @@ impl Reactor {
     pub fn new(
         mut listeners: Vec<Listener>,
         tls: Option<TlsConfig>,
+        supervisor: Supervisor,
         clock: Clock,
         make: impl FnOnce(Mailbox<ReactorMsg>) -> io::Result<(Server<Socket>, Ports)>,
     ) -> io::Result<Self> {
@@ -127,6 +130,7 @@ impl Reactor {
             poll,
             listeners,
             acceptor,
+            supervisor,
             handshakes_left: 0,
             signals,
             inbox,
@@ -142,8 +146,10 @@ impl Reactor {
         })
     }
 
-    /// Runs until an ordered stop is complete. Error: `poll` itself failed, which no input can cause.
-    pub fn run(mut self) -> io::Result<()> {
+    /// Runs until an ordered stop is complete; `status` says where, for people. Error: `poll` itself failed, which no
+    /// input can cause.
+    pub fn run(mut self, status: &str) -> io::Result<()> {
+        self.supervisor.ready(status);
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         while !self.server.is_stopped() {
             match self.poll.poll(&mut events, self.timeout()) {
@@ -160,7 +166,10 @@ impl Reactor {
         }
         let retry_ms = (self.starved || self.untold.is_some()).then_some(RETRY_MS);
         let due_ms = self.server.poll_timeout();
-        let due_ms = due_ms.map(|due_ms| due_ms.saturating_sub(self.clock.now().mono_ms));
+        let due_ms = due_ms.into_iter().chain(self.supervisor.poll_timeout());
+        let due_ms = due_ms
+            .min()
+            .map(|due_ms| due_ms.saturating_sub(self.clock.now().mono_ms));
         due_ms
             .into_iter()
             .chain(retry_ms)
@@ -169,7 +178,9 @@ impl Reactor {
     }
 
     fn turn(&mut self, events: &Events) {
-        self.server.begin_turn(self.clock.now());
+        let now = self.clock.now();
+        self.server.begin_turn(now);
+        self.supervisor.handle_turn(now.mono_ms);
         self.handshakes_left = TLS_HANDSHAKES_PER_TURN;
         for event in events {
             self.handle_event(event);
@@ -225,10 +236,12 @@ impl Reactor {
         for signal in pending {
             match signal {
                 SIGHUP => {
+                    self.supervisor.reloading();
                     (self.ports.reopen_logs)();
                     self.server.handle(Input::Reload);
                 }
                 _ => {
+                    self.supervisor.stopping();
                     self.listeners.clear();
                     self.server.handle(Input::Stop);
                 }
@@ -325,6 +338,7 @@ impl Reactor {
                 }
             }
             Output::Settings(settings) => self.untold = Some(settings),
+            Output::Reloaded => self.supervisor.reloaded(),
             Output::Tls(config) => Acceptor::renew(&mut self.acceptor, config),
         }
     }

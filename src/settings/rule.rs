@@ -36,6 +36,8 @@ pub enum Rule {
     Path,
     /// The prefix of paths that a proxy keeps; may be empty for none.
     BasePath,
+    /// A user's name, with a group's behind a colon if need be; may be empty for none.
+    User,
     /// A text that is never shown; may be empty for none.
     Secret,
     /// A list of listeners.
@@ -77,6 +79,7 @@ impl fmt::Display for Rule {
             Rule::Port => f.write_str("a port, 1 to 65535"),
             Rule::Words(words) => f.write_str(&words.join(" or ")),
             Rule::Path => f.write_str("a path"),
+            Rule::User => f.write_str("a user's name"),
             Rule::BasePath => f.write_str("a path that starts with /, not escaped"),
             Rule::Secret => f.write_str("a text without blanks"),
             Rule::Listeners => f.write_str("an address and port"),

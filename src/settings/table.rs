@@ -96,6 +96,10 @@ settings! {
         "Addresses to listen on, instead of `port` and `all`: ADDRESS:PORT (IPv6 in brackets), tls:ADDRESS:PORT or unix:/path.";
     unix: String, "unix" = "", Rule::Path, "/run/jdserver.sock", Start,
         "A Unix socket to listen on besides, for its user and group (mode 0660).";
+    user: String, "user" = "", Rule::User, "jdserver", Start,
+        "User to become once the listeners are open, where started as root: NAME or NAME:GROUP; none by default.";
+    pid_file: String, "pid_file" = "", Rule::Path, "/run/jdserver.pid", Start,
+        "File that holds the process's number while it runs; none by default.";
     data_dir: String, "data_dir" = "", Rule::Path, "/var/lib/jdserver", Start,
         "Folder of trace.log; the working directory by default.";
     log_file: String, "log_file" = "", Rule::Path, "/var/log/jdserver.log", Start,
@@ -252,9 +256,9 @@ mod tests {
         rows.map(cells).collect()
     }
 
-    /// A rule as the manual shows it. `words`: bytes, seconds, a path, a list, a secret, none.
-    fn range(rule: &Rule, words: [&str; 6]) -> String {
-        let [bytes, seconds, path, list, secret, _] = words;
+    /// A rule as the manual shows it. `words`: bytes, seconds, a path, a list, a secret, none, a user.
+    fn range(rule: &Rule, words: [&str; 7]) -> String {
+        let [bytes, seconds, path, list, secret, _, user] = words;
         let text = rule.to_string();
         let ends = |text: &str| text.replace(" to ", "–");
         match rule {
@@ -265,13 +269,14 @@ mod tests {
             Rule::Bool | Rule::Words(_) => text.replace(" or ", ", "),
             Rule::Path | Rule::BasePath => path.to_owned(),
             Rule::Secret => secret.to_owned(),
+            Rule::User => user.to_owned(),
             rule if rule.is_list() => list.to_owned(),
             _ => text,
         }
     }
 
     #[track_caller]
-    fn check_manual(page: &str, words: [&str; 6], times: [&str; 3]) {
+    fn check_manual(page: &str, words: [&str; 7], times: [&str; 3]) {
         let rows = manual_rows(page);
         let names: Vec<_> = rows.iter().map(|row| row[0].as_str()).collect();
         let wanted: Vec<_> = TABLE.iter().map(|setting| setting.name).collect();
@@ -308,12 +313,13 @@ mod tests {
                 "a list",
                 "a text without blanks",
                 "none",
+                "a name",
             ],
             ["restart", "reload", "at once"],
         );
         check_manual(
             include_str!("../../static/manual/zh/settings.html"),
-            ["字节", "秒", "路径", "列表", "不含空白的文本", "无"],
+            ["字节", "秒", "路径", "列表", "不含空白的文本", "无", "名称"],
             ["重启", "reload", "立即"],
         );
     }

@@ -219,10 +219,21 @@ impl Field for Overlap {
     }
 }
 
-/// A path.
+/// A path or a user's name.
 impl Field for String {
-    fn parse(_: &Rule, text: &str) -> Option<Self> {
-        (!text.contains('\0')).then(|| text.to_owned())
+    fn parse(rule: &Rule, text: &str) -> Option<Self> {
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && !name.starts_with('-')
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"_-.$".contains(&byte))
+        };
+        let is_right = match rule {
+            Rule::User => text.is_empty() || text.splitn(2, ':').all(is_name),
+            _ => !text.contains('\0'),
+        };
+        is_right.then(|| text.to_owned())
     }
 
     fn print(&self) -> String {
@@ -401,6 +412,16 @@ mod tests {
             assert_eq!(u64::parse(&rule, text), None, "{text:?}");
         }
         assert_eq!(8_250_u64.print(), "8.25");
+    }
+
+    #[test]
+    fn users_have_plain_names() {
+        for text in ["", "jdserver", "www-data:adm", "a.b_c$"] {
+            assert!(String::parse(&Rule::User, text).is_some(), "{text:?}");
+        }
+        for text in [":", "a:", ":a", "a:b:c", "-a", "a b", "a/b", "é"] {
+            assert!(String::parse(&Rule::User, text).is_none(), "{text:?}");
+        }
     }
 
     #[test]

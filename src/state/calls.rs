@@ -413,7 +413,7 @@ impl<S> Server<S> {
                 self.continue_metrics(id, &ProcessInfo::default());
             }
             Some(id) => self.fail_job(id, too_busy()),
-            None => self.log("reload: too busy, try again later"),
+            None => self.end_reload("too busy, try again later"),
         }
     }
 
@@ -456,10 +456,16 @@ impl<S> Server<S> {
                 self.reload_plugins(done.reply_to, done.sources)
             }
             Err(text) => {
-                self.log(&format!("reload: {text}; nothing was changed"));
+                self.end_reload(&format!("{text}; nothing was changed"));
                 Some(Err(CallError::new(4, text)))
             }
         }
+    }
+
+    /// Says how a reload ended.
+    pub(super) fn end_reload(&mut self, how: &str) {
+        self.log(&format!("reload: {how}"));
+        self.output(Output::Reloaded);
     }
 
     /// A failed call's line in `trace.log`.

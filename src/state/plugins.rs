@@ -427,7 +427,7 @@ impl<S> Server<S> {
     ) -> Option<Answer> {
         match sources {
             Ok(sources) if sources.plugins.is_empty() && !self.plugins.is_loaded() => {
-                self.log("reload: done");
+                self.end_reload("done");
                 Some(Ok(Data::Json(Value::Bool(true))))
             }
             Ok(sources) => {
@@ -450,7 +450,7 @@ impl<S> Server<S> {
             Ok(table) => {
                 let is_some = table != PluginTable::default();
                 self.plugins.table = is_some.then(|| Box::new(table));
-                self.log("reload: done, plugins too");
+                self.end_reload("done, plugins too");
                 Ok(Data::Json(Value::Bool(true)))
             }
             Err(text) => self.refuse_plugins(text),
@@ -461,7 +461,7 @@ impl<S> Server<S> {
     }
 
     fn refuse_plugins(&mut self, text: String) -> Answer {
-        self.log(&format!("reload: {text}; the plugins stay as they were"));
+        self.end_reload(&format!("{text}; the plugins stay as they were"));
         Err(CallError::new(4, text))
     }
 }

@@ -93,6 +93,8 @@ pub enum Output<S> {
     Settings(Box<Settings>),
     /// The certificate for connections to come.
     Tls(TlsConfig),
+    /// A reload ended, well or not.
+    Reloaded,
 }
 
 /// What a server is made with.

@@ -144,7 +144,7 @@ impl Run {
             Output::Plugin(message) => panic!("{message:?}"),
             Output::Tail(query) => self.take_tail(query.reply_to),
             Output::Tls(config) => panic!("{config:?}"),
-            Output::Log(_) | Output::Settings(_) => {}
+            Output::Log(_) | Output::Settings(_) | Output::Reloaded => {}
         }
         self.progress = true;
     }
