@@ -70,10 +70,10 @@ fn root_becomes_the_user_for_good() {
             uid
         );
     }
-    assert_eq!(
-        fs::metadata(folder.0.join("own.log")).expect("there").uid(),
-        uid
-    );
+    for name in ["own.log", "x.sock"] {
+        let owner = fs::metadata(folder.0.join(name)).expect("there").uid();
+        assert_eq!(owner, uid, "{name}");
+    }
     started.signal("TERM");
     wait_for("the pid file to go", || {
         (!folder.0.join("pid").exists()).then_some(())
