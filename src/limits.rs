@@ -442,6 +442,8 @@ pub const PLUGIN_CPU_READ_US: u64 = 200;
 pub const PLUGIN_IDLE_HOOKS_MAX: u32 = 10_000;
 /// Looks at the clock by a task that has used all it may: one in each of its coroutines within each other at most.
 pub const PLUGIN_OVER_HOOKS_MAX: u32 = 256;
+/// Coroutines kept for tasks to come: about 1 KiB each, and a third of what a short task costs.
+pub const PLUGIN_SPARE_COROUTINES_MAX: usize = 256;
 /// Arguments of a function in Rust, or of one that waits. Beyond: an error.
 pub const PLUGIN_ARGUMENTS_MAX: usize = 100;
 /// A text that a string function makes, or looks at byte by byte where nothing can interrupt it. Beyond: an error.

@@ -32,6 +32,8 @@ pub struct Meter {
     computed: Cell<(Instant, Duration)>,
     /// The running task, or the last one.
     task: Cell<u64>,
+    /// The running task got hold of its own coroutine.
+    escaped: Cell<bool>,
     /// Hooks left for what runs outside of tasks: little Lua of ours does.
     idle_hooks: Cell<u32>,
     /// Hooks since the task is over.
@@ -57,6 +59,8 @@ pub struct Run {
     pub used: Duration,
     /// Where it was when it had used all it may, if it had: `FILE:LINE`, or nothing.
     pub over: Option<String>,
+    /// A plugin knows the task's coroutine from now on.
+    pub escaped: bool,
 }
 
 impl Meter {
@@ -71,6 +75,7 @@ impl Meter {
             compute_end: Cell::new(now),
             computed: Cell::new((now, thread_computed())),
             task: Cell::new(0),
+            escaped: Cell::new(false),
             idle_hooks: Cell::new(PLUGIN_IDLE_HOOKS_MAX),
             over_hooks: Cell::new(0),
             place: RefCell::default(),
@@ -111,7 +116,11 @@ impl Meter {
             State::Over => Some(self.place.take()),
             State::Idle | State::Running => None,
         };
-        Run { used, over }
+        Run {
+            used,
+            over,
+            escaped: self.escaped.take(),
+        }
     }
 
     /// Whether the running task has used all it may. What catches errors must let it go on failing.
@@ -139,6 +148,11 @@ impl Meter {
             return self.is_over() || now >= self.slice_end.get();
         }
         self.is_over()
+    }
+
+    /// The running task got hold of its own coroutine.
+    pub fn note_escape(&self) {
+        self.escaped.set(true);
     }
 
     /// Which task runs, or did last.

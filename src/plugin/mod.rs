@@ -3,7 +3,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`sandbox`] | a Lua state in which plugins can do no harm; `prelude/*.lua` is its part in Lua |
+//! | [`sandbox`] | a Lua state in which plugins can do no harm; `builtins` and `prelude/*.lua` are what is in it at first |
 //! | [`task`] | one run of a function, which waits without holding up others |
 //! | [`meter`] | what a task may still compute |
 //! | [`pattern`] | Lua's patterns, interruptible; `text` makes string functions of them |
@@ -19,13 +19,19 @@
 
 #[cfg(test)]
 mod attacks;
+mod builtins;
 mod check;
+#[cfg(test)]
+mod coroutine_tests;
+mod errors;
 mod execute;
 pub mod http;
 mod lib;
 mod local_timers;
 pub mod meter;
 pub mod pattern;
+#[cfg(test)]
+mod prelude_tests;
 mod program;
 pub mod sandbox;
 mod scheduler;

@@ -225,24 +225,20 @@ impl<'a> Matcher<'a> {
                 b'$' if p + 1 == self.pattern.len() => {
                     return Ok((s == self.text.len()).then_some(s));
                 }
-                b'%' => match self.byte(p + 1) {
-                    b'b' => match self.balance(s, p + 2)? {
-                        Some(end) => (s, p) = (end, p + 4),
-                        None => return Ok(None),
-                    },
-                    b'f' => match self.frontier(s, p + 2)? {
-                        Some(next) => p = next,
-                        None => return Ok(None),
-                    },
-                    digit @ b'0'..=b'9' => match self.repeated(s, digit)? {
+                b'%' if self.byte(p + 1) == b'b' => match self.balance(s, p + 2)? {
+                    Some(end) => (s, p) = (end, p + 4),
+                    None => return Ok(None),
+                },
+                b'%' if self.byte(p + 1) == b'f' => match self.frontier(s, p + 2)? {
+                    Some(next) => p = next,
+                    None => return Ok(None),
+                },
+                b'%' if self.byte(p + 1).is_ascii_digit() => {
+                    match self.repeated(s, self.byte(p + 1))? {
                         Some(end) => (s, p) = (end, p + 2),
                         None => return Ok(None),
-                    },
-                    _ => match self.single(s, p)? {
-                        Next::At(next_s, next_p) => (s, p) = (next_s, next_p),
-                        Next::End(outcome) => return Ok(outcome),
-                    },
-                },
+                    }
+                }
                 _ => match self.single(s, p)? {
                     Next::At(next_s, next_p) => (s, p) = (next_s, next_p),
                     Next::End(outcome) => return Ok(outcome),
@@ -274,7 +270,7 @@ impl<'a> Matcher<'a> {
         while self.matches(end, p, suffix) {
             end += 1;
         }
-        self.spend((end - s) * self.class_cost(p, suffix) / 8)?;
+        self.spend((end - s) * (suffix - p) / 8)?;
         loop {
             if let Some(outcome) = self.run(end, suffix + 1)? {
                 return Ok(Some(outcome));
@@ -287,7 +283,8 @@ impl<'a> Matcher<'a> {
     }
 
     fn least(&mut self, mut s: usize, p: usize, suffix: usize) -> Outcome {
-        let cost = self.class_cost(p, suffix) / 8;
+        // What one look at the class costs.
+        let cost = (suffix - p) / 8;
         loop {
             if let Some(outcome) = self.run(s, suffix + 1)? {
                 return Ok(Some(outcome));
@@ -413,11 +410,6 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    /// What one look at the class costs, in eighths of a step.
-    fn class_cost(&self, p: usize, suffix: usize) -> usize {
-        suffix - p
-    }
-
     fn matches(&self, s: usize, p: usize, suffix: usize) -> bool {
         let Some(&byte) = self.text.get(s) else {
             return false;
@@ -499,3 +491,7 @@ fn in_class(byte: u8, class: u8) -> bool {
 pub fn is_plain(pattern: &[u8]) -> bool {
     !pattern.iter().any(|byte| b"^$*+?.([%-".contains(byte))
 }
+
+#[cfg(test)]
+#[path = "pattern_tests.rs"]
+mod tests;

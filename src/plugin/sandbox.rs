@@ -7,16 +7,15 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mlua::chunk::ChunkMode;
 use mlua::{
-    FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, LuaOptions, LuaString, MultiValue, StdLib,
-    Table, Value,
+    FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, MultiValue, StdLib, Table, Thread, Value,
 };
 
-use super::meter::{Meter, OVER, place};
+use super::builtins;
+pub use super::errors::{error_text, value_text};
+use super::meter::Meter;
 use super::task::{Step, Task};
-use super::text;
-use crate::limits::{PLUGIN_ARGUMENTS_MAX, PLUGIN_QUICK_BYTES_MAX, PLUGIN_TEXT_BYTES_MAX};
+use crate::limits::PLUGIN_SPARE_COROUTINES_MAX;
 
 /// What plugins of one state may use.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +50,8 @@ pub struct Sandbox {
     /// What waiting functions hand over instead of their name, from 1.
     ops: RefCell<Vec<&'static str>>,
     tasks: Cell<u64>,
+    /// Coroutines whose tasks have ended.
+    spare: RefCell<Vec<Thread>>,
 }
 
 impl Sandbox {
@@ -76,7 +77,7 @@ impl Sandbox {
 
     /// Compiles a plugin: Lua text, never bytecode. Errors: `FILE:LINE: MESSAGE`.
     pub fn load(&self, name: &str, source: &[u8]) -> Result<Function, String> {
-        compile(&self.lua, name, source)
+        builtins::compile(&self.lua, name, source)
     }
 
     /// Runs Lua of ours, which sees the functions of the sandbox as they were at first, whatever plugins do to
@@ -87,7 +88,7 @@ impl Sandbox {
         source: &str,
         args: impl IntoLuaMulti,
     ) -> mlua::Result<R> {
-        trusted(&self.lua, name, source, self.trusted.clone())?.call(args)
+        builtins::trusted(&self.lua, name, source, self.trusted.clone())?.call(args)
     }
 
     /// A function that waits: whoever calls it, from however many coroutines deep, stops with [`Step::Waits`],
@@ -132,7 +133,14 @@ impl Sandbox {
 
     /// A run of the function, not begun yet.
     pub fn task(&self, function: &Function) -> mlua::Result<Task> {
-        let thread = self.lua.create_thread(self.body.clone())?;
+        let spare = self.spare.borrow_mut().pop();
+        let thread = match spare {
+            Some(thread) => {
+                thread.reset(self.body.clone())?;
+                thread
+            }
+            None => self.lua.create_thread(self.body.clone())?,
+        };
         self.tasks.set(self.tasks.get() + 1);
         Ok(Task::new(self.tasks.get(), thread, function.clone()))
     }
@@ -146,6 +154,13 @@ impl Sandbox {
     /// Bytes that the state uses.
     pub fn memory_used(&self) -> usize {
         self.lua.used_memory()
+    }
+
+    pub(super) fn keep(&self, thread: &Thread) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < PLUGIN_SPARE_COROUTINES_MAX {
+            spare.push(thread.clone());
+        }
     }
 
     pub(super) fn meter(&self) -> &Rc<Meter> {
@@ -166,56 +181,6 @@ impl Sandbox {
     }
 }
 
-/// An error of mlua as a plugin's author knows it from Lua: no word about Rust, no traceback.
-pub fn error_text(error: &mlua::Error) -> String {
-    match error {
-        mlua::Error::CallbackError { cause, .. } => error_text(cause),
-        mlua::Error::WithContext { cause, .. } => error_text(cause),
-        mlua::Error::SyntaxError { message, .. }
-        | mlua::Error::RuntimeError(message)
-        | mlua::Error::MemoryError(message) => {
-            let end = message.find("\nstack traceback:").unwrap_or(message.len());
-            message[..end].to_owned()
-        }
-        mlua::Error::FromLuaConversionError { from, to, .. } => {
-            format!("{to} expected, got {from}")
-        }
-        other => other.to_string(),
-    }
-}
-
-/// The text of an error value that a plugin raised, for a log. Runs no Lua.
-pub fn value_text(error: &Value) -> String {
-    match error {
-        Value::String(text) => text.to_string_lossy(),
-        Value::Integer(number) => number.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::Error(error) => error_text(error),
-        other => format!("(error object is a {} value)", other.type_name()),
-    }
-}
-
-fn compile(lua: &Lua, name: &str, source: &[u8]) -> Result<Function, String> {
-    let source = source.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source);
-    lua.load(source)
-        .set_name(format!("@{name}"))
-        .set_mode(ChunkMode::Text)
-        .into_function()
-        .map_err(|error| match error {
-            mlua::Error::SyntaxError { .. } => error_text(&error),
-            other => format!("{name}: {}", error_text(&other)),
-        })
-}
-
-/// Our own Lua; tracebacks show it as `[NAME]`.
-fn trusted(lua: &Lua, name: &str, source: &str, environment: Table) -> mlua::Result<Function> {
-    lua.load(source)
-        .set_name(format!("=[{name}]"))
-        .set_mode(ChunkMode::Text)
-        .set_environment(environment)
-        .into_function()
-}
-
 fn build(limits: SandboxLimits, modules: Modules, log: Box<dyn Fn(&str)>) -> mlua::Result<Sandbox> {
     let libraries = StdLib::COROUTINE
         | StdLib::TABLE
@@ -233,12 +198,10 @@ fn build(limits: SandboxLimits, modules: Modules, log: Box<dyn Fn(&str)>) -> mlu
     globals.clear()?;
 
     let traceback = Rc::new(RefCell::new(None));
-    let host = host_functions(&lua, &meter, modules, log)?;
-    let catcher = catcher(&lua, &meter, Rc::clone(&traceback))?;
-    // Nothing of ours may look up a global: plugins could change it.
-    let nothing = lua.create_table()?;
-    let ours = run_prelude(&lua, &nothing, &raw, &host, &globals)?;
-    lock_strings(&lua, &globals, &ours)?;
+    let host = builtins::host_functions(&lua, &meter, modules, log)?;
+    let catcher = builtins::catcher(&lua, &meter, Rc::clone(&traceback))?;
+    let ours = builtins::run_prelude(&lua, &raw, &host, &globals)?;
+    builtins::lock_strings(&lua, &globals, &ours)?;
     globals.raw_set("_G", &globals)?;
 
     let trusted = copy_of_globals(&lua, &globals)?;
@@ -256,29 +219,9 @@ fn build(limits: SandboxLimits, modules: Modules, log: Box<dyn Fn(&str)>) -> mlu
         limits,
         ops: RefCell::default(),
         tasks: Cell::new(0),
+        spare: RefCell::default(),
         lua,
     })
-}
-
-/// Runs our own Lua, which fills `globals`; what it returns is for us.
-fn run_prelude(
-    lua: &Lua,
-    nothing: &Table,
-    raw: &Table,
-    host: &Table,
-    globals: &Table,
-) -> mlua::Result<Table> {
-    const PARTS: [(&str, &str); 4] = [
-        ("base", include_str!("prelude/base.lua")),
-        ("coroutine", include_str!("prelude/coroutine.lua")),
-        ("string", include_str!("prelude/string.lua")),
-        ("table", include_str!("prelude/table.lua")),
-    ];
-    let ours = lua.create_table()?;
-    for (name, source) in PARTS {
-        trusted(lua, name, source, nothing.clone())?.call::<()>((raw, host, globals, &ours))?;
-    }
-    Ok(ours)
 }
 
 /// The functions as they are now, out of plugins' reach.
@@ -296,188 +239,6 @@ fn copy_of_globals(lua: &Lua, globals: &Table) -> mlua::Result<Table> {
         copy.raw_set(name, inner)
     })?;
     Ok(copy)
-}
-
-/// `("x"):rep(3)` keeps working: what `getmetatable("")` gives is not what strings use.
-fn lock_strings(lua: &Lua, globals: &Table, ours: &Table) -> mlua::Result<()> {
-    if let Some(metatable) = lua.type_metatable::<LuaString>() {
-        let arithmetic: Table = ours.raw_get("arithmetic")?;
-        arithmetic.for_each(|name: Value, function: Value| metatable.raw_set(name, function))?;
-        let shown = lua.create_table()?;
-        shown.raw_set("__index", globals.raw_get::<Table>("string")?)?;
-        metatable.raw_set("__index", globals.raw_get::<Table>("string")?)?;
-        metatable.raw_set("__metatable", shown)?;
-    }
-    Ok(())
-}
-
-/// Notes where an error was that nobody catches; it stays what it is.
-fn catcher(
-    lua: &Lua,
-    meter: &Rc<Meter>,
-    traceback: Rc<RefCell<Option<String>>>,
-) -> mlua::Result<Function> {
-    let meter = Rc::clone(meter);
-    lua.create_function(move |lua, error: Value| {
-        let error = plain(lua, error)?;
-        let text = if error.is_string() && !meter.is_over() {
-            lua.traceback(None, 1)
-                .ok()
-                .map(|text| text.to_string_lossy())
-        } else {
-            None
-        };
-        traceback.replace(text);
-        Ok(error)
-    })
-}
-
-/// An error of a function in Rust as text; any other value as it is.
-fn plain(lua: &Lua, error: Value) -> mlua::Result<Value> {
-    match error {
-        Value::Error(error) => error_text(&error).into_lua(lua),
-        other => Ok(other),
-    }
-}
-
-/// What our own Lua needs from Rust. These return their errors, for Lua to raise with a place.
-fn host_functions(
-    lua: &Lua,
-    meter: &Rc<Meter>,
-    modules: Modules,
-    log: Box<dyn Fn(&str)>,
-) -> mlua::Result<Table> {
-    let host = lua.create_table()?;
-    host.raw_set("over", OVER)?;
-    host.raw_set("text_max", PLUGIN_TEXT_BYTES_MAX)?;
-    host.raw_set("quick_max", PLUGIN_QUICK_BYTES_MAX)?;
-    host.raw_set("arguments_max", PLUGIN_ARGUMENTS_MAX)?;
-    let over = Rc::clone(meter);
-    host.raw_set(
-        "is_over",
-        lua.create_function(move |_, ()| Ok(over.is_over()))?,
-    )?;
-    let due = Rc::clone(meter);
-    host.raw_set(
-        "is_due",
-        lua.create_function(move |lua, ()| Ok(due.is_due(lua)))?,
-    )?;
-    let current = Rc::clone(meter);
-    host.raw_set(
-        "task",
-        lua.create_function(move |_, ()| Ok(current.task()))?,
-    )?;
-    host.raw_set(
-        "place",
-        lua.create_function(|lua, ()| {
-            let place = place(lua);
-            Ok(if place.is_empty() {
-                place
-            } else {
-                place + ": "
-            })
-        })?,
-    )?;
-    host.raw_set("plain", lua.create_function(plain)?)?;
-    host.raw_set("describe", lua.create_function(describe)?)?;
-    host.raw_set(
-        "metafield",
-        lua.create_function(
-            |_, (table, name): (Table, LuaString)| match table.metatable() {
-                Some(metatable) => metatable.raw_get(name),
-                None => Ok(Value::Nil),
-            },
-        )?,
-    )?;
-    let names = (
-        lua.create_string("__metatable")?,
-        lua.create_string("__gc")?,
-    );
-    host.raw_set(
-        "set_metatable",
-        lua.create_function(move |_, args| set_metatable((&names.0, &names.1), args))?,
-    )?;
-    host.raw_set(
-        "log",
-        lua.create_function(move |_, line: LuaString| {
-            log(&line.to_string_lossy());
-            Ok(())
-        })?,
-    )?;
-    host.raw_set(
-        "module",
-        lua.create_function(move |lua, path: LuaString| {
-            let path = path.to_string_lossy();
-            match modules.get(&*path) {
-                None => Ok(Err(None)),
-                Some(source) => Ok(compile(lua, &path, source).map_err(Some)),
-            }
-        })?,
-    )?;
-    host.raw_set(
-        "traceback",
-        lua.create_function(|lua, (text, level): (Option<LuaString>, Option<usize>)| {
-            let text = text.map(|text| text.to_string_lossy());
-            lua.traceback(text.as_deref(), level.unwrap_or(1))
-        })?,
-    )?;
-    text::install(lua, &host, meter)?;
-    Ok(host)
-}
-
-/// A table's `__tostring`, or `nil` and its text.
-fn describe(_: &Lua, table: Table) -> mlua::Result<(Value, Option<String>)> {
-    let mut kind = None;
-    if let Some(metatable) = table.metatable() {
-        let function: Value = metatable.raw_get("__tostring")?;
-        if !function.is_nil() {
-            return Ok((function, None));
-        }
-        kind = metatable
-            .raw_get::<Value>("__name")?
-            .as_string()
-            .map(|name| name.to_string_lossy());
-    }
-    let kind = kind.as_deref().unwrap_or("table");
-    Ok((
-        Value::Nil,
-        Some(format!("{kind}: {:p}", table.to_pointer())),
-    ))
-}
-
-/// In one piece, as nothing in Lua is: a `__gc` set between a check and the setting would run, and nothing could
-/// interrupt it. Returns what is wrong.
-fn set_metatable(
-    (protection, finalizer): (&LuaString, &LuaString),
-    (table, metatable): (Value, Value),
-) -> mlua::Result<Option<&'static str>> {
-    let Value::Table(table) = table else {
-        return Ok(Some("bad argument #1 to 'setmetatable' (table expected)"));
-    };
-    let metatable = match metatable {
-        Value::Nil => None,
-        Value::Table(metatable) => Some(metatable),
-        _ => {
-            return Ok(Some(
-                "bad argument #2 to 'setmetatable' (nil or table expected)",
-            ));
-        }
-    };
-    if let Some(present) = table.metatable()
-        && !present.raw_get::<Value>(protection)?.is_nil()
-    {
-        return Ok(Some("cannot change a protected metatable"));
-    }
-    // Lua looks for it only here: one that is added later is never called.
-    if let Some(metatable) = &metatable
-        && !metatable.raw_get::<Value>(finalizer)?.is_nil()
-    {
-        return Ok(Some(
-            "__gc is not supported: nothing could interrupt it; use <close>",
-        ));
-    }
-    table.set_metatable(metatable)?;
-    Ok(None)
 }
 
 #[cfg(test)]

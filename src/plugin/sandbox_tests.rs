@@ -55,7 +55,7 @@ pub(in crate::plugin) fn run(sandbox: &Sandbox, source: &str) -> String {
     }
 }
 
-fn shown(value: &Value) -> String {
+pub(in crate::plugin) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.to_string_lossy(),
         Value::Nil => "nil".to_owned(),
@@ -71,270 +71,6 @@ fn shown(value: &Value) -> String {
 fn check(source: &str, expected: &str) {
     let (sandbox, _) = sandbox(LIMITS, &[]);
     assert_eq!(run(&sandbox, source), expected, "{source}");
-}
-
-#[test]
-fn waits_pass_through_everything_that_lua_can_suspend() {
-    check("return wait(1, 'x', nil)", "1 x nil");
-    check("return select('#', wait())", "0");
-    check("return pcall(wait, 3)", "true 3");
-    check("return xpcall(wait, print, 3)", "true 3");
-    check(
-        "local t = setmetatable({}, {__index = function(_, k) return wait(k) end}) return t.abc",
-        "abc",
-    );
-    check(
-        "local t = {3, 1, 2} table.sort(t, function(a, b) return wait(a < b) end) return t[1], t[2], t[3]",
-        "1 2 3",
-    );
-    check(
-        "return (('a b'):gsub('%a', function(c) return wait(c .. c) end))",
-        "aa bb",
-    );
-    check(
-        "for k in (function() return wait(nil) end) do end return 'ended'",
-        "ended",
-    );
-    check(
-        "do local x <close> = setmetatable({}, {__close = function() wait(1) end}) end return 'closed'",
-        "closed",
-    );
-    // From coroutines within coroutines, whose own yields stay theirs.
-    check(
-        "local co = coroutine.wrap(function(a)
-            local inner = coroutine.wrap(function(b)
-                local c = wait(b + 1)
-                local d = coroutine.yield(c + 1)
-                return wait(d + 1)
-            end)
-            local e = inner(a)
-            local f = coroutine.yield(e)
-            return inner(f)
-        end)
-        local x = co(1)
-        return x, co(10)",
-        "3 11",
-    );
-    check(
-        "return select('#', coroutine.wrap(function() coroutine.yield() end)())",
-        "0",
-    );
-    check(
-        "return select('#', coroutine.wrap(function() return end)())",
-        "0",
-    );
-    check(
-        "return coroutine.wrap(function() return 'own', 1 end)()",
-        "own 1",
-    );
-}
-
-/// So none of them is called by a function in C, out of which the end of a slice could not yield.
-#[test]
-fn every_function_of_a_plugin_may_wait() {
-    let mut meta =
-        String::from("local m = {} local t, u = setmetatable({1}, m), setmetatable({2}, m)\n");
-    for name in [
-        "add", "sub", "mul", "div", "mod", "pow", "unm", "idiv", "band", "bor", "bxor", "shl",
-        "shr", "bnot", "concat", "call", "newindex",
-    ] {
-        meta += &format!("m.__{name} = function() return wait('{name}') end\n");
-    }
-    for name in ["eq", "lt", "le"] {
-        meta += &format!("m.__{name} = function() return wait(true) end\n");
-    }
-    meta += "m.__len = function() return wait(2) end
-        m.__index = function(_, k) return wait(k) end
-        m.__tostring = function() return wait('text') end
-        m.__pairs = function(t) wait() return next, {1}, nil end
-        m.__close = function() wait() return 1 end\n";
-    let check = |source: &str, expected: &str| check(&(meta.clone() + source), expected);
-    check(
-        "return t + 1, 1 - t, t * u, t / 1, t % 1, t ^ 1, -t, t // 1, t & 1, t | 1, t ~ 1, t << 1, t >> 1, ~t",
-        "add sub mul div mod pow unm idiv band bor bxor shl shr bnot",
-    );
-    check(
-        "return '1' + t, '1' - t, '1' * t, '1' / t, '1' % t, '1' ^ t, '1' // t, t + '1'",
-        "add sub mul div mod pow idiv add",
-    );
-    check(
-        "return t .. 'x', 'x' .. t, t == u, t < u, t <= u, t > 1, #t, t.x, t()",
-        "concat concat true true true true 2 x call",
-    );
-    check(
-        "t.y = 1 return tostring(t), string.format('%s %5s', t, 1), ('%s'):format(t)",
-        "text text     1 text",
-    );
-    check("print(t) for k in pairs(t) do return k end", "1");
-    check(
-        "local n = 0 for i, v in ipairs(t) do n = n + v if i == 4 then break end end return n",
-        "10",
-    );
-    check(
-        "return table.concat(t, ',', 1, 3), table.unpack(t, 1, 3)",
-        "1,2,3 1 2 3",
-    );
-    check(
-        "table.insert(t, 7) return table.remove(t), #table.move(t, 1, 3, 1, {})",
-        "2 3",
-    );
-    check(
-        "local s = setmetatable({3, 1, 2}, {__index = m.__index, __len = function() return wait(3) end}) table.sort(s) return s[1], s[3]",
-        "1 3",
-    );
-    check(
-        "return (('abc'):gsub('b', t)), ('abc'):gsub('b', function() return wait('x') end)",
-        "abc axc 1",
-    );
-    check(
-        "return select(2, xpcall(error, function(e) return wait(e .. '!') end, 'e'))",
-        "e!",
-    );
-    check(
-        "return os.time({year = 2020, month = wait(1), day = 1}) == os.time(setmetatable({}, {__index = function(_, k) return wait(({year = 2020, month = 1, day = 1})[k]) end}))",
-        "true",
-    );
-    let closing = "local log = {} local function closing(what) return setmetatable({}, {__close = function(_, e) log[#log + 1] = wait(what) end}) end\n";
-    let check = |source: &str, expected: &str| check(&(closing.to_owned() + source), expected);
-    check("do local x <close> = closing('a') end return log[1]", "a");
-    check(
-        "pcall(function() local x <close> = closing('a') error('b') end) return log[1]",
-        "a",
-    );
-    check(
-        "for _ in next, {1}, nil, closing('a') do end return log[1]",
-        "a",
-    );
-    check(
-        "local co = coroutine.create(function() local x <close> = closing('a') error('b', 0) end) return coroutine.resume(co), log[1]",
-        "false a",
-    );
-    check(
-        "local co = coroutine.wrap(function() local x <close> = closing('a') error('b', 0) end) return select(2, pcall(co)), log[1]",
-        "b a",
-    );
-    check(
-        "local co = coroutine.create(function() local x <close> = closing('a') pcall(coroutine.yield) end) coroutine.resume(co) return coroutine.close(co), log[1], coroutine.status(co)",
-        "true a dead",
-    );
-}
-
-#[test]
-fn errors_of_handlers_and_tracebacks() {
-    check(
-        "return xpcall(function() error('x', 0) end, function(e) return e .. 'y' end)",
-        "false xy",
-    );
-    check(
-        "return xpcall(function() error('x', 0) end, function(e) error('z', 0) end)",
-        "false z",
-    );
-    check(
-        "return xpcall(function(a, b) return a, b end, print, 1, 2)",
-        "true 1 2",
-    );
-    check(
-        "local ok, e = pcall(xpcall, print, 1) return ok, e",
-        "false test.lua:1: bad argument #2 to 'xpcall' (function expected)",
-    );
-    check(
-        "local function deep() error('x', 0) end
-        local _, trace = xpcall(function() deep() end, debug.traceback)
-        return trace:match('^x\\nstack traceback:\\n') ~= nil, trace:match('test.lua:1: in upvalue .deep') ~= nil",
-        "true true",
-    );
-    check(
-        "local function here() return (debug.traceback('m')) end local x = here() return x:match('^m\\nstack.*test.lua:1: in local .here') ~= nil",
-        "true",
-    );
-}
-
-#[test]
-fn coroutines_behave_as_in_lua() {
-    check(
-        "return coroutine.resume(coroutine.create(function(...) return ... end), 1, nil, 2)",
-        "true 1 nil 2",
-    );
-    check(
-        "return coroutine.resume(coroutine.create(function() error('x', 0) end))",
-        "false x",
-    );
-    check(
-        "local co = coroutine.create(print) coroutine.resume(co) return coroutine.resume(co)",
-        "false cannot resume dead coroutine",
-    );
-    check(
-        "return pcall(coroutine.yield, 1)",
-        "false attempt to yield from outside a coroutine",
-    );
-    check(
-        "return coroutine.isyieldable(), select(2, coroutine.running())",
-        "false true",
-    );
-    check(
-        "return coroutine.wrap(function() return coroutine.isyieldable(), select(2, coroutine.running()) end)()",
-        "true false",
-    );
-    check("return coroutine.status(coroutine.running())", "running");
-    check("return coroutine.close(coroutine.create(print))", "true");
-    check(
-        "local co = coroutine.create(function() local x <close> = setmetatable({}, {__close = function() error('in close', 0) end}) coroutine.yield() end)
-        coroutine.resume(co)
-        return coroutine.close(co)",
-        "false in close",
-    );
-    check(
-        "return pcall(coroutine.close, coroutine.running())",
-        "false cannot close a running coroutine",
-    );
-    check(
-        "return coroutine.resume(coroutine.running())",
-        "false cannot resume non-suspended coroutine",
-    );
-    check(
-        "local co co = coroutine.wrap(function() return pcall(co) end) return co()",
-        "false cannot resume non-suspended coroutine",
-    );
-    check(
-        "return pcall(coroutine.wrap(function() error({}) end))",
-        "false table",
-    );
-    check(
-        "return pcall(coroutine.create, 1)",
-        "false bad argument #1 to 'create' (function expected)",
-    );
-}
-
-#[test]
-fn a_coroutine_that_waits_for_one_task_is_not_resumed_by_another() {
-    let (sandbox, _) = sandbox(LIMITS, &[]);
-    let start = sandbox
-        .load("test.lua", b"me = coroutine.running() co = coroutine.create(function() local x = wait('inner') return x end) return coroutine.resume(co)")
-        .expect("loads");
-    let mut task = sandbox.task(&start).expect("memory");
-    let step = sandbox.resume(&mut task, Ok(MultiValue::new()));
-    assert!(matches!(step, Step::Waits { op: "wait", .. }), "{step:?}");
-    let other = "return coroutine.status(co), coroutine.status(me), coroutine.resume(co)";
-    assert_eq!(
-        run(&sandbox, other),
-        "normal normal false cannot resume non-suspended coroutine"
-    );
-    assert_eq!(
-        run(&sandbox, "return pcall(coroutine.close, me)"),
-        "false cannot close a normal coroutine"
-    );
-    assert_eq!(
-        run(&sandbox, "return coroutine.resume(me)"),
-        "false cannot resume non-suspended coroutine"
-    );
-    let step = sandbox.resume(&mut task, Err("gone".to_owned()));
-    let Step::Done(values) = step else {
-        panic!("{step:?}")
-    };
-    assert_eq!(
-        values.iter().map(shown).collect::<Vec<_>>(),
-        ["false", "test.lua:1: gone"]
-    );
 }
 
 #[test]
@@ -358,11 +94,338 @@ fn errors_name_their_place() {
     );
     check(
         "\n(''):rep({})",
-        "failed: test.lua:2: bad argument #2 to 'rep' (integer expected, got table)",
+        "failed: test.lua:2: bad argument #2 to 'rep' (number expected, got table)",
+    );
+    check(
+        "\nlocal x = ('%d'):format('a')",
+        "failed: test.lua:2: bad argument #2 to 'format' (number expected, got string)",
+    );
+    check(
+        "\nlocal x = 'a' + 1",
+        "failed: test.lua:2: attempt to add a 'string' with a 'number'",
+    );
+    check(
+        "\nlocal x = os.date('%Ez')",
+        "failed: test.lua:2: bad argument #1 to 'date' (invalid conversion specifier '%Ez')",
+    );
+    check(
+        "\nlocal x = table.concat({1, {}})",
+        "failed: test.lua:2: invalid value (table) at index 2 in table for 'concat'",
+    );
+    check(
+        "\nlocal x = ('x'):rep(1.5)",
+        "failed: test.lua:2: bad argument #2 to 'rep' (number has no integer representation)",
     );
     check("error()", "failed: (error object is a nil value)");
     check(
         "error({code = 1})",
         "failed: (error object is a table value)",
     );
+}
+
+#[track_caller]
+fn check_modules(modules: &[(&str, &str)], source: &str, expected: &str) {
+    let (sandbox, _) = sandbox(LIMITS, modules);
+    assert_eq!(run(&sandbox, source), expected, "{source}");
+}
+
+#[test]
+fn modules_are_found_in_the_map_alone() {
+    let modules = [
+        (
+            "util.lua",
+            "local name, path = ... return {name = name, path = path, n = wait(1)}",
+        ),
+        ("lib/deep.lua", "return require('util').n + 1"),
+        ("lib/init.lua", "return 'init'"),
+        ("nothing.lua", "loads = (loads or 0) + 1"),
+        ("a.lua", "return require('b')"),
+        ("b.lua", "local a = require('a') return a"),
+        ("wrong.lua", "\nx ="),
+        ("fails.lua", "tries = (tries or 0) + 1 error('on purpose')"),
+    ];
+    let check = |source: &str, expected: &str| check_modules(&modules, source, expected);
+    check(
+        "local u = require('util') return u.name, u.path, u.n, require('util') == u",
+        "util util.lua 1 true",
+    );
+    check(
+        "return require('lib.deep'), require('lib'), require('lib/deep')",
+        "2 init 2",
+    );
+    check(
+        "return require('nothing'), require('nothing'), loads",
+        "true true 1",
+    );
+    check(
+        "local x = require('a')",
+        "failed: b.lua:1: loop: module 'a' requires itself, maybe through others",
+    );
+    check(
+        "local x = require('wrong')",
+        "failed: test.lua:1: error loading module 'wrong':\n\twrong.lua:2: unexpected symbol near <eof>",
+    );
+    check(
+        "pcall(require, 'fails') local _, e = pcall(require, 'fails') return tries, e",
+        "2 fails.lua:1: on purpose",
+    );
+    for name in ["missing", "../util", "/etc/passwd", "util.lua", "", ".."] {
+        let outcome = run(
+            &sandbox(LIMITS, &modules).0,
+            &format!("local x = require('{name}')"),
+        );
+        assert!(
+            outcome.starts_with(&format!(
+                "failed: test.lua:1: module '{name}' not found: no '"
+            )),
+            "{outcome}"
+        );
+    }
+    check(
+        "local x = require(1)",
+        "failed: test.lua:1: bad argument #1 to 'require' (module name expected)",
+    );
+}
+
+#[test]
+fn a_task_that_ends_while_it_loads_a_module_leaves_it_to_others() {
+    let (sandbox, _) = sandbox(LIMITS, &[("m.lua", "return wait('m')")]);
+    let function = sandbox
+        .load("test.lua", b"return require('m')")
+        .expect("loads");
+    let mut task = sandbox.task(&function).expect("memory");
+    let step = sandbox.resume(&mut task, Ok(MultiValue::new()));
+    assert!(matches!(step, Step::Waits { .. }), "{step:?}");
+    drop(task);
+    assert_eq!(run(&sandbox, "return require('m')"), "m");
+}
+
+#[test]
+fn nothing_waits_while_plugins_load() {
+    let (sandbox, _) = sandbox(LIMITS, &[]);
+    sandbox.set_loading(true).expect("set");
+    assert_eq!(
+        run(&sandbox, "\nlocal x = wait()"),
+        "failed: test.lua:2: wait: not while plugins load: use setTimeoutLocal(0, fn)"
+    );
+    sandbox.set_loading(false).expect("set");
+    assert_eq!(run(&sandbox, "return wait(1)"), "1");
+}
+
+#[test]
+fn what_is_printed_is_logged() {
+    let (sandbox, lines) = sandbox(LIMITS, &[]);
+    run(
+        &sandbox,
+        "print() print(1, nil, 'x', 2.5, true) print(setmetatable({}, {__tostring = function() return wait('t') end}))",
+    );
+    assert_eq!(*lines.borrow(), ["", "1\tnil\tx\t2.5\ttrue", "t"]);
+}
+
+#[test]
+fn plugins_load_as_text() {
+    let (sandbox, _) = sandbox(LIMITS, &[]);
+    assert!(sandbox.load("x.lua", b"\xef\xbb\xbfreturn 1").is_ok());
+    for (source, error) in [
+        ("\n\nfor", "x.lua:3: <name> expected near <eof>"),
+        ("x = 'a", "x.lua:1: unfinished string near <eof>"),
+        (
+            "goto x",
+            "x.lua:1: no visible label 'x' for <goto> at line 1",
+        ),
+    ] {
+        assert_eq!(
+            sandbox.load("x.lua", source.as_bytes()).expect_err("wrong"),
+            error
+        );
+    }
+}
+
+#[test]
+fn a_task_ends_once() {
+    let (sandbox, _) = sandbox(LIMITS, &[]);
+    let function = sandbox
+        .load("test.lua", b"local a = ... return wait(a)")
+        .expect("loads");
+    let mut task = sandbox.task(&function).expect("memory");
+    let Step::Waits { op: "wait", args } =
+        sandbox.resume(&mut task, Ok(MultiValue::from_iter([Value::Integer(7)])))
+    else {
+        panic!("it waits");
+    };
+    assert_eq!(args.front(), Some(&Value::Integer(7)));
+    assert!(matches!(sandbox.resume(&mut task, Ok(args)), Step::Done(_)));
+    assert!(matches!(
+        sandbox.resume(&mut task, Ok(MultiValue::new())),
+        Step::Killed(_)
+    ));
+    assert!(matches!(
+        sandbox.resume(&mut task, Err("late".to_owned())),
+        Step::Killed(_)
+    ));
+    let mut task = sandbox.task(&function).expect("memory");
+    assert!(matches!(
+        sandbox.resume(&mut task, Err("early".to_owned())),
+        Step::Killed(_)
+    ));
+}
+
+#[test]
+fn an_error_that_nobody_catches_keeps_its_value_and_its_place() {
+    let (sandbox, _) = sandbox(LIMITS, &[]);
+    let step = |source: &str| {
+        let function = sandbox.load("test.lua", source.as_bytes()).expect("loads");
+        let mut task = sandbox.task(&function).expect("memory");
+        sandbox.resume(&mut task, Ok(MultiValue::new()))
+    };
+    let Step::Failed {
+        error: Value::Table(table),
+        traceback: None,
+    } = step("error({code = 5})")
+    else {
+        panic!("a table");
+    };
+    assert_eq!(table.raw_get::<i64>("code").expect("there"), 5);
+    let Step::Failed {
+        error,
+        traceback: Some(traceback),
+    } = step("local function deep()\nerror('x') end\ndeep()")
+    else {
+        panic!("a traceback");
+    };
+    assert_eq!(value_text(&error), "test.lua:2: x");
+    assert!(
+        traceback.contains("test.lua:2: in ") && traceback.contains("test.lua:3: in "),
+        "{traceback}"
+    );
+}
+
+#[test]
+fn what_a_task_computes_counts_and_its_waits_do_not() {
+    let (sandbox, _) = sandbox(LIMITS, &[]);
+    let function = sandbox
+        .load(
+            "test.lua",
+            b"local function f() for i = 1, 1e6 do end end f() wait() f()",
+        )
+        .expect("loads");
+    let mut task = sandbox.task(&function).expect("memory");
+    assert_eq!(task.compute_used(), Duration::ZERO);
+    let mut last = Duration::ZERO;
+    let mut preempted = 0;
+    loop {
+        let step = sandbox.resume(&mut task, Ok(MultiValue::new()));
+        assert!(task.compute_used() > last);
+        last = task.compute_used();
+        match step {
+            Step::Preempted => preempted += 1,
+            Step::Waits { .. } => {}
+            Step::Done(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(preempted > 0);
+    assert!(last < LIMITS.compute);
+}
+
+#[test]
+fn functions_in_rust_raise_errors_at_the_line_that_called_them() {
+    let (sandbox, _) = sandbox(LIMITS, &[]);
+    let half = sandbox.function("half", |_, n: i64| {
+        if n % 2 == 0 {
+            Ok(n / 2)
+        } else {
+            Err("odd".to_owned())
+        }
+    });
+    sandbox
+        .lua()
+        .globals()
+        .set("half", half.expect("a function"))
+        .expect("set");
+    for (source, outcome) in [
+        ("return half(4)", "2"),
+        ("\nlocal x = half(3)", "failed: test.lua:2: odd"),
+        (
+            "\nlocal x = half({})",
+            "failed: test.lua:2: bad argument to 'half' (integer expected, got table)",
+        ),
+        ("return pcall(half, 3)", "false odd"),
+    ] {
+        assert_eq!(run(&sandbox, source), outcome, "{source}");
+    }
+}
+
+#[test]
+fn lua_of_ours_is_out_of_reach() {
+    let (sandbox, _) = sandbox(LIMITS, &[]);
+    let source =
+        "return function(s) return string.upper(s) .. tostring(pcall ~= nil) .. tostring(_G) end";
+    let function: Function = sandbox.run_trusted("ours", source, ()).expect("runs");
+    sandbox.lua().globals().set("ours", function).expect("set");
+    assert_eq!(
+        run(
+            &sandbox,
+            "string.upper = nil pcall = nil tostring = nil return ours('a')"
+        ),
+        "Atruenil"
+    );
+}
+
+#[test]
+fn a_waiting_task_is_small() {
+    let (sandbox, _) = sandbox(LIMITS, &[]);
+    let function = sandbox
+        .load(
+            "test.lua",
+            b"local a, b = 1, 2 local c = wait(a) return b, c",
+        )
+        .expect("loads");
+    let before = sandbox.memory_used();
+    let tasks = 1_000;
+    let _kept: Vec<Task> = (0..tasks)
+        .map(|_| {
+            let mut task = sandbox.task(&function).expect("memory");
+            let step = sandbox.resume(&mut task, Ok(MultiValue::new()));
+            assert!(matches!(step, Step::Waits { .. }), "{step:?}");
+            task
+        })
+        .collect();
+    let each = (sandbox.memory_used() - before) / tasks + size_of::<Task>();
+    assert!(each <= 1_330, "{each} bytes");
+}
+
+#[test]
+fn a_coroutine_is_used_again_unless_a_plugin_knows_it() {
+    let (sandbox, _) = sandbox(LIMITS, &[]);
+    assert_eq!(
+        run(&sandbox, "wait() known = coroutine.running() return 1"),
+        "1"
+    );
+    for _ in 0..3 {
+        assert_eq!(
+            run(
+                &sandbox,
+                "return coroutine.running() == known, coroutine.status(known)"
+            ),
+            "false dead"
+        );
+    }
+    run(&sandbox, "return 1");
+    let before = sandbox.memory_used();
+    for source in [
+        "wait()",
+        "error('x')",
+        "local x <close> = setmetatable({}, {__close = function() wait() end}) error({})",
+    ] {
+        for _ in 0..100 {
+            run(&sandbox, source);
+        }
+    }
+    run(
+        &sandbox,
+        "local co = coroutine.wrap(function() wait() end) co()",
+    );
+    let grown = sandbox.memory_used().saturating_sub(before);
+    assert!(grown < 150_000, "{grown} bytes");
 }

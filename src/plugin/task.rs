@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use mlua::{Function, IntoLuaMulti, MultiValue, Thread, Value};
 
-use super::sandbox::{Sandbox, error_text};
+use super::errors::error_text;
+use super::sandbox::Sandbox;
 
 /// One run of a function of a plugin. Dropped, it is over: nothing of it runs again.
 pub struct Task {
@@ -14,6 +15,8 @@ pub struct Task {
     thread: Thread,
     state: State,
     used: Duration,
+    /// A plugin knows the coroutine: it must not become another task's.
+    escaped: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +59,7 @@ impl Task {
             thread,
             state: State::New(function),
             used: Duration::ZERO,
+            escaped: false,
         }
     }
 
@@ -92,6 +96,7 @@ impl Task {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.thread.resume::<MultiValue>(args)));
         let run = sandbox.meter().stop();
         self.used += run.used;
+        self.escaped |= run.escaped;
         let step = match outcome {
             _ if run.over.is_some() => Step::Killed(self.too_much(run.over.as_deref())),
             Err(_) => Step::Killed("internal error".to_owned()),
@@ -106,6 +111,7 @@ impl Task {
             }
             Step::Waits { .. } => self.state = State::Waits,
             Step::Preempted => self.state = State::Preempted,
+            Step::Done(_) | Step::Failed { .. } if !self.escaped => sandbox.keep(&self.thread),
             Step::Done(_) | Step::Failed { .. } | Step::Killed(_) => {}
         }
         step

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use memchr::memmem;
 use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Table, Value};
 
+use super::errors::error_text;
 use super::meter::Meter;
 use super::pattern::{Capture, Found, Matcher, is_plain};
-use super::sandbox::error_text;
 use crate::limits::{
     PATTERN_STEPS_PER_CALL, PATTERN_VALUES_PER_CALL, PLUGIN_QUICK_BYTES_MAX, PLUGIN_TEXT_BYTES_MAX,
 };
@@ -83,25 +83,32 @@ fn scan(
         }
         Found::Match(start, end) => (start, end),
     };
-    let whole = how != FIND;
-    let mut result = MultiValue::with_capacity(2 + matcher.captures().max(1));
-    push_match(lua, &mut result, &text, &matcher, (start, end), whole)?;
+    let captures = match how {
+        FIND => matcher.captures(),
+        _ => matcher.captures().max(1),
+    };
+    let mut result = MultiValue::with_capacity(2 + captures);
+    push_match(lua, &mut result, &text, &matcher, (start, end), captures)?;
     Ok(result)
 }
 
-/// As [`scan`] for `match`, for several matches at once: the offset where to go on or `false`, how many values there are for
-/// each match, and these.
+/// Text, pattern, where to begin and where the match before ended (offsets; -1: nowhere), how many matches at most, and
+/// whether the first capture of each is enough.
+type ScanManyArgs = (LuaString, LuaString, usize, i64, usize, bool);
+
+/// As [`scan`] for `match`, for several matches at once: the offset where to go on or `false`, how many values there are
+/// for each match, and these.
 fn scan_many(
     lua: &Lua,
     meter: &Meter,
-    (text, pattern, mut from, last, count_max): (LuaString, LuaString, usize, i64, usize),
+    (text, pattern, mut from, last, count_max, first_only): ScanManyArgs,
 ) -> Result<MultiValue, String> {
     let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
     let mut matcher = Matcher::new(&text, &pattern, true);
     let mut last = usize::try_from(last).ok();
     let mut result = MultiValue::with_capacity(PATTERN_VALUES_PER_CALL);
-    let (mut count, mut next) = (0, Value::Boolean(false));
-    while count < count_max {
+    let (mut each, mut next) = (3, Value::Boolean(false));
+    for _ in 0..count_max {
         match find(lua, meter, &mut matcher, from, last)? {
             Found::Nothing => break,
             Found::More(more) => {
@@ -109,22 +116,26 @@ fn scan_many(
                 break;
             }
             Found::Match(start, end) => {
-                push_match(lua, &mut result, &text, &matcher, (start, end), true)?;
+                let captures = if first_only {
+                    1
+                } else {
+                    matcher.captures().max(1)
+                };
+                push_match(lua, &mut result, &text, &matcher, (start, end), captures)?;
+                each = 2 + captures;
                 (from, last) = (end, Some(end));
             }
         }
-        count += 1;
         if matcher.is_anchored() {
             break;
         }
-        if result.len() * (count + 1) / count > PATTERN_VALUES_PER_CALL
-            || matcher.steps() > PATTERN_STEPS_PER_CALL / 8
+        if result.len() + each > PATTERN_VALUES_PER_CALL || matcher.steps() > PATTERN_STEPS_PER_CALL
         {
             next = integer(from);
             break;
         }
     }
-    result.push_front(Value::Integer(2 + matcher.captures().max(1) as i64));
+    result.push_front(integer(each));
     result.push_front(next);
     Ok(result)
 }
@@ -150,15 +161,10 @@ fn push_match(
     text: &[u8],
     matcher: &Matcher<'_>,
     (start, end): (usize, usize),
-    whole: bool,
+    captures: usize,
 ) -> Result<(), String> {
     result.push_back(integer(start + 1));
     result.push_back(integer(end));
-    let captures = if whole {
-        matcher.captures().max(1)
-    } else {
-        matcher.captures()
-    };
     for index in 0..captures {
         let capture = matcher
             .capture(index, start, end)
@@ -281,7 +287,7 @@ fn expand(
             Some(b'0') => result.extend_from_slice(&text[start..end]),
             Some(digit @ b'1'..=b'9') => {
                 let capture = matcher.capture(usize::from(digit - b'1'), start, end);
-                match capture.map_err(|error| format!("{error} in replacement string"))? {
+                match capture.map_err(|error| error.to_string())? {
                     Capture::Text(from, to) => result.extend_from_slice(&text[from..to]),
                     Capture::Position(at) => {
                         result.extend_from_slice((at + 1).to_string().as_bytes())

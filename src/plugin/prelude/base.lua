@@ -23,6 +23,18 @@ local function raise(message)
 end
 ours.raise = raise
 
+local c_gsub = raw.string.gsub
+
+-- What a function in C gave, or its error as if the plugin had called it.
+function ours.checked(name, ok, ...)
+  if ok then return ... end
+  local e = ...
+  if is_over() then error(over, 0) end
+  if type(e) == "string" then raise((c_gsub(e, "'%?'", "'" .. name .. "'", 1))) end
+  error(e, 0)
+end
+local checked = ours.checked
+
 -- Lets others run if the slice is over: after something long, in which no hook could see that.
 local c_isyieldable, is_due = raw.coroutine.isyieldable, host.is_due
 function ours.pause()
@@ -89,8 +101,9 @@ local function tostring(v)
   local f, text = describe(v)
   if f == nil then return text end
   text = f(v)
-  if type(text) ~= "string" then raise("'__tostring' must return a string") end
-  return text
+  if type(text) == "string" then return text end
+  if type(text) == "number" then return c_tostring(text) end
+  raise("'__tostring' must return a string")
 end
 ours.tostring = tostring
 globals.tostring = function(v) return tostring(v) end
@@ -157,7 +170,6 @@ end
 
 -- Modules. A task that ends while it loads one must not leave it closed to others.
 local find_module, task = host.module, host.task
-local c_gsub = raw.string.gsub
 local loaded, loader = {}, {}
 
 local function compiled(name)
@@ -200,13 +212,13 @@ globals.os = {
     if type(t) ~= "table" then raise("bad argument #1 to 'time' (table expected, got " .. type(t) .. ")") end
     local fields = {}
     for i = 1, 7 do fields[TIME_FIELDS[i]] = t[TIME_FIELDS[i]] end
-    local seconds = c_time(fields)
+    local seconds = checked("time", c_pcall(c_time, fields))
     -- As in C, they are normalised.
     for i = 1, 9 do t[TIME_FIELDS[i]] = fields[TIME_FIELDS[i]] end
     return seconds
   end,
   date = function(format, ...)
     if type(format) == "string" and #format > 256 then raise("bad argument #1 to 'date' (format too long)") end
-    return c_date(format, ...)
+    return checked("date", c_pcall(c_date, format, ...))
   end,
 }

@@ -119,7 +119,9 @@ globals.coroutine = {
   end,
   running = function()
     local co = c_running()
-    return co, not states[co]
+    if states[co] then return co, false end
+    host.escaped()
+    return co, true
   end,
   isyieldable = function()
     return states[c_running()] ~= nil and c_isyieldable()

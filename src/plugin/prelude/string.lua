@@ -1,7 +1,7 @@
 -- Strings. Functions in C that could run for long are bounded here, or in Rust and called again and again.
 local raw, host, globals, ours = ...
-local raise, pause, tostring = ours.raise, ours.pause, ours.tostring
-local type, select, c_tonumber, c_tointeger = raw.type, raw.select, raw.tonumber, raw.math.tointeger
+local raise, checked, pause, tostring = ours.raise, ours.checked, ours.pause, ours.tostring
+local c_pcall, type, select, c_tonumber, c_tointeger = raw.pcall, raw.type, raw.select, raw.tonumber, raw.math.tointeger
 local c = raw.string
 local c_rep, c_format, c_sub, c_pack = c.rep, c.format, c.sub, c.pack
 local c_concat, c_unpack = raw.table.concat, raw.table.unpack
@@ -25,7 +25,10 @@ local function text(v, n, name)
 end
 
 local function integer(v, n, name)
-  return c_tointeger(v) or wrong(n, name, "integer", v)
+  local i = c_tointeger(v)
+  if i then return i end
+  if c_tonumber(v) then raise("bad argument #" .. n .. " to '" .. name .. "' (number has no integer representation)") end
+  wrong(n, name, "number", v)
 end
 
 -- The offset of a position that may be counted from the end.
@@ -76,7 +79,7 @@ function lib.gmatch(s, p, init)
   local function found(first, to, ...)
     if not first then
       from = #s + 1
-      return nil
+      return
     end
     from, last = to, to
     return ...
@@ -92,7 +95,7 @@ local function replace_by(s, p, repl, kind, max)
   local next_from = from
   while next_from and count < max do
     -- Where to go on, values for each match, and these: first and last position, captures.
-    local found = { scan_many(s, p, next_from, last, max - count) }
+    local found = { scan_many(s, p, next_from, last, max - count, kind == "table") }
     if found[1] == true then raise(found[2]) end
     next_from = found[1]
     if next_from then pause() end
@@ -127,28 +130,30 @@ local function replace_by(s, p, repl, kind, max)
 end
 
 local function replace_by_text(s, p, repl, max)
-  local done, from, last, count = {}, 0, -1, 0
-  repeat
-    local result, n
+  local result, n, from, last = replace(s, p, repl, 0, -1, max)
+  if result == true then raise(n) end
+  if not from then return result, n end
+  local done, count = { result }, n
+  while from do
+    pause()
     result, n, from, last = replace(s, p, repl, from, last, max - count)
     if result == true then raise(n) end
-    count = count + n
-    if not from and #done == 0 then return result, count end
     done[#done + 1] = result
-    pause()
-  until not from
+    count = count + n
+  end
   return c_concat(done), count
 end
 
 function lib.gsub(s, p, repl, max)
-  s, p = text(s, 1, "gsub"), text(p, 2, "gsub")
+  if type(s) ~= "string" then s = text(s, 1, "gsub") end
+  if type(p) ~= "string" then p = text(p, 2, "gsub") end
   max = max and integer(max, 4, "gsub") or #s + 1
   local kind = type(repl)
-  if kind == "string" or kind == "number" then
-    return replace_by_text(s, p, tostring(repl), max)
-  elseif kind ~= "table" and kind ~= "function" then
-    wrong(3, "gsub", "string/function/table", repl)
+  if kind == "number" then
+    repl, kind = tostring(repl), "string"
   end
+  if kind == "string" then return replace_by_text(s, p, repl, max) end
+  if kind ~= "table" and kind ~= "function" then wrong(3, "gsub", "string/function/table", repl) end
   return replace_by(s, p, repl, kind, max)
 end
 
@@ -192,17 +197,17 @@ function lib.format(format, ...)
       for k = i, n do
         if type(values[k]) == "table" then values[k] = tostring(values[k]) end
       end
-      return c_format(format, c_unpack(values, 1, n))
+      return checked("format", c_pcall(c_format, format, c_unpack(values, 1, n)))
     end
   end
-  return c_format(format, ...)
+  return checked("format", c_pcall(c_format, format, ...))
 end
 
 function lib.pack(format, ...)
   if pack_bytes(text(format, 1, "pack")) > 65536 then
     raise("bad argument #1 to 'pack' (format too large)")
   end
-  return c_pack(format, ...)
+  return checked("pack", c_pcall(c_pack, format, ...))
 end
 
 -- Arithmetic on text that is a number, or with a table that knows how to.
@@ -218,9 +223,7 @@ local function arithmetic(name, operation)
     if x and y then return operation(x, y) end
     local f = type(b) == "table" and metafield(b, name)
     if f then return f(a, b) end
-    local culprit = a
-    if x then culprit = b end
-    raise("attempt to perform arithmetic on a " .. type(culprit) .. " value")
+    raise("attempt to " .. c_sub(name, 3) .. " a '" .. type(a) .. "' with a '" .. type(b) .. "'")
   end
 end
 

@@ -3,7 +3,8 @@
 local raw, host, globals, ours = ...
 local raise = ours.raise
 local type, select = raw.type, raw.select
-local c_concat, c_unpack, c_tointeger = raw.table.concat, raw.table.unpack, raw.math.tointeger
+local c_concat, c_unpack = raw.table.concat, raw.table.unpack
+local c_tonumber, c_tointeger = raw.tonumber, raw.math.tointeger
 
 local maxinteger = raw.math.maxinteger
 local lib = { pack = raw.table.pack }
@@ -17,10 +18,9 @@ end
 
 local function integer(v, n, name)
   local i = c_tointeger(v)
-  if not i then
-    raise("bad argument #" .. n .. " to '" .. name .. "' (integer expected, got " .. type(v) .. ")")
-  end
-  return i
+  if i then return i end
+  local got = c_tonumber(v) and "number has no integer representation" or "number expected, got " .. type(v)
+  raise("bad argument #" .. n .. " to '" .. name .. "' (" .. got .. ")")
 end
 
 function lib.insert(t, ...)
@@ -84,6 +84,9 @@ end
 -- Joined 1,000 at a time, in a table of our own, whose elements C finds without calling anything.
 function lib.concat(t, separator, first, last)
   check(t, 1, "concat")
+  if separator ~= nil and type(separator) ~= "string" and type(separator) ~= "number" then
+    raise("bad argument #2 to 'concat' (string expected, got " .. type(separator) .. ")")
+  end
   first = first == nil and 1 or integer(first, 3, "concat")
   last = last == nil and #t or integer(last, 4, "concat")
   local chunk, size, done = {}, 0, nil
@@ -91,7 +94,7 @@ function lib.concat(t, separator, first, last)
     local v = t[i]
     local kind = type(v)
     if kind ~= "string" and kind ~= "number" then
-      raise("invalid value (at index " .. i .. ") in table for 'concat'")
+      raise("invalid value (" .. kind .. ") at index " .. i .. " in table for 'concat'")
     end
     size = size + 1
     chunk[size] = v
