@@ -191,6 +191,24 @@ pub const DATABASE_SERVER_GRACE_MS: u64 = 1_000;
 pub const SQLITE_EXPRESSION_DEPTH_MAX: i32 = 200;
 /// A pattern of LIKE or GLOB, each of whose wildcards SQLite may recurse for. Beyond: error 3.
 pub const SQLITE_PATTERN_BYTES_MAX: i32 = 1_000;
+/// A call's parameters as ApiLog keeps them, as the original cuts them.
+pub const API_LOG_REQUEST_BYTES_MAX: usize = 2_000;
+/// A call's answer there.
+pub const API_LOG_ANSWER_BYTES_MAX: usize = 200;
+/// A failed call's answer there.
+pub const API_LOG_ERROR_BYTES_MAX: usize = 2_000;
+/// Any other text there: names, addresses, browsers.
+pub const API_LOG_NAME_BYTES_MAX: usize = 200;
+/// Calls of one batch there, together. Beyond: they are left out.
+pub const API_LOG_BATCH_BYTES_MAX: usize = 256 << 10;
+/// Calls that wait to be written there. Beyond: a counted drop.
+pub const API_LOG_WAITING_MAX: usize = 10_000;
+/// Bytes of those. Beyond: a counted drop.
+pub const API_LOG_WAITING_BYTES_MAX: usize = 16 << 20;
+/// Calls written in one transaction.
+pub const API_LOG_RECORDS_PER_JOB: usize = 200;
+/// A failure to write them is told at most this often.
+pub const API_LOG_WARNING_MS: u64 = 60_000;
 /// What a queued chunk costs beside its bytes: its reference and its share of a deque.
 pub const CHUNK_COST_BYTES: usize = 64;
 /// Deques kept for the next burst, all connections together.

@@ -356,7 +356,7 @@ fn file_done(job: Job, text: &str) -> JobDone {
             reply_to,
             info: ProcessInfo::default(),
         })),
-        job @ (Job::Callback(_) | Job::Task(_)) => job.failed(),
+        job @ (Job::Callback(_) | Job::Task(_) | Job::ApiLog(_)) => job.failed(),
         Job::Settings { reply_to } => JobDone::Settings(Box::new(SettingsDone {
             reply_to,
             outcome: FileValues::parse(text)

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod callback;
 pub mod error;
 pub mod expression;
+pub mod masked;
 pub mod name;
 pub mod number;
 pub mod options;

@@ -36,6 +36,7 @@ use crate::supervisor::Supervisor;
 use crate::timer::{self, TimerSender, TimerThread};
 #[cfg(feature = "lua")]
 use crate::worker::database::Environment;
+use crate::worker::slow::Slow;
 use crate::worker::{Work, WorkerPool};
 
 /// Runs until SIGTERM or SIGINT. Errors: one line, what could not be had at start.
@@ -92,7 +93,11 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
         log.write(&format!("warning: {warning}"));
     }
     let mut threads = None;
+    let slow_log = disk.sender.clone();
     let work = Work {
+        slow: Arc::new(Slow::new(zone.clone(), move |line| {
+            slow_log.try_send(line.file, line.text);
+        })),
         data_dir: startup.data_dir.clone(),
         static_dir: startup.static_dir.clone(),
         settings_file: startup.config_file.clone(),

@@ -1,5 +1,6 @@
 //! What threads say to each other: plain owned data, each naming where its reply goes.
 
+pub mod api_log;
 pub mod database;
 pub mod plugin;
 
@@ -8,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::call::answer::Answer;
 use crate::ids::ConnId;
+use crate::message::api_log::{ApiLogDone, ApiRecord};
 use crate::message::plugin::{
     EventDone, PluginCall, PluginSources, PluginsLoaded, SocketAction, TaskDone, TaskJob,
     TaskOutcome,
@@ -123,6 +125,8 @@ pub enum Job {
         /// The call `reload`; `None` for a signal.
         reply_to: Option<ConnId>,
     },
+    /// Write calls into the table ApiLog. Reply: [`JobDone::ApiLog`].
+    ApiLog(Vec<ApiRecord>),
     /// Read what the kernel knows of this process. Reply: [`JobDone::Process`].
     Process {
         /// The request for `/metrics`.
@@ -152,6 +156,8 @@ pub enum JobDone {
     Task(Box<TaskDone>),
     /// Of [`Job::Settings`].
     Settings(Box<SettingsDone>),
+    /// Of [`Job::ApiLog`].
+    ApiLog(Box<ApiLogDone>),
     /// Of [`Job::Process`].
     Process(Box<ProcessDone>),
     /// The job panicked: a defect of ours. A call answers code 4, a request for a file 503.
@@ -472,7 +478,7 @@ impl Job {
     pub fn reply_to(&self) -> Option<ConnId> {
         match self {
             Job::File(job) => Some(job.reply_to),
-            Job::Callback(_) | Job::Task(_) => None,
+            Job::Callback(_) | Job::Task(_) | Job::ApiLog(_) => None,
             Job::Settings { reply_to } => *reply_to,
             Job::Process { reply_to } => Some(*reply_to),
         }
@@ -495,6 +501,10 @@ impl Job {
                 task: job.task,
                 outcome: TaskOutcome::Failed,
             })),
+            Job::ApiLog(records) => JobDone::ApiLog(Box::new(ApiLogDone {
+                records: records.len(),
+                outcome: Err("a worker failed: see the server's log".into()),
+            })),
             _ => JobDone::Failed {
                 reply_to: self.reply_to(),
             },
@@ -507,7 +517,7 @@ impl JobDone {
     pub fn reply_to(&self) -> Option<ConnId> {
         match self {
             JobDone::File(done) => Some(done.reply_to),
-            JobDone::Callback(_) | JobDone::Task(_) => None,
+            JobDone::Callback(_) | JobDone::Task(_) | JobDone::ApiLog(_) => None,
             JobDone::Settings(done) => done.reply_to,
             JobDone::Process(done) => Some(done.reply_to),
             JobDone::Failed { reply_to } => *reply_to,

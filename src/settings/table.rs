@@ -174,6 +174,14 @@ settings! {
         "USER:PASSWORD at the database's server, or that in base64; by default what the environment variable of that name says.";
     database_timeout_ms: u64, "db_timeout" = "10", Rule::Seconds { min_ms: 10, max_ms: DAY_MS }, "10", RunTime,
         "Seconds for a statement of a plugin; waiting for its turn may take as long again.";
+    api_log: u32, "enableApiLog" = "0", Rule::Whole { min: 0, max: 2 }, "1", RunTime,
+        "Which calls are written into the table ApiLog of the database: 0 none, 1 all, 2 those that failed.";
+    slow_api_ms: u64, "slowApiTime" = "1", Rule::Seconds { min_ms: 0, max_ms: DAY_MS }, "1", RunTime,
+        "Seconds from which on a call is slow, which slow.log tells; 0: none is.";
+    slow_http_ms: u64, "slowHttpCallTime" = "1", Rule::Seconds { min_ms: 0, max_ms: DAY_MS }, "1", RunTime,
+        "The same for calls of URLs.";
+    slow_sql_ms: u64, "slowSqlTime" = "1", Rule::Seconds { min_ms: 0, max_ms: DAY_MS }, "1", RunTime,
+        "The same for statements of plugins.";
     html_escape: bool, "htmlEscape" = "true", Rule::Bool, "false", RunTime,
         "Whether < and > in parameters of HTTP calls are escaped.";
     max_log_file_size: usize, "maxLogFileSize" = "104857600", Rule::Bytes { min: 0, max: 1 << 40 }, "10M", RunTime,

@@ -15,6 +15,7 @@ use crate::proto::form::Form;
 use crate::proto::json;
 use crate::proto::json_list::JsonList;
 use crate::proto::request::Method;
+use crate::state::api_log::SubRecords;
 use crate::state::calls::{Caller, Progress, Wait, Work};
 use crate::state::server::Server;
 
@@ -40,6 +41,8 @@ pub(super) struct Batch {
     has_references: bool,
     /// The sub-call under way and its name.
     current: Option<(Work, Box<str>)>,
+    /// What ApiLog1 is to keep; only where it may be to.
+    records: Option<SubRecords>,
 }
 
 /// One entry of a batch, its references filled.
@@ -90,6 +93,7 @@ impl<S> Server<S> {
             reference_bytes_left: BATCH_REFERENCE_BYTES_MAX,
             answer_bytes: 0,
             current: None,
+            records: self.begin_sub_records(caller),
         };
         self.continue_batch(caller, Box::new(batch), None)
     }
@@ -119,9 +123,13 @@ impl<S> Server<S> {
                 // Its transaction ended: the whole failed where that did.
                 Progress::Done(answer) if batch.is_over => {
                     let answers = Data::Json(Value::Array(batch.answers));
+                    self.keep_sub_records(batch.records);
                     return Progress::Done(answer.map(|_| answers));
                 }
                 Progress::Done(answer) => {
+                    if let Some(records) = &mut batch.records {
+                        records.end(&action, &answer, self.now.mono_ms, self.settings.api_log);
+                    }
                     if let Err(error) = &answer {
                         self.log_failure(caller, &action, error);
                     }
@@ -138,6 +146,7 @@ impl<S> Server<S> {
     /// Ends the transaction, where plugins' calls began one.
     fn end_batch(&mut self, caller: &Caller<'_>, mut batch: Box<Batch>) -> Progress {
         let Some(transaction) = batch.transaction.take() else {
+            self.keep_sub_records(batch.records);
             return Progress::Done(Ok(Data::Json(Value::Array(batch.answers))));
         };
         batch.is_over = true;
@@ -152,6 +161,9 @@ impl<S> Server<S> {
         batch: &mut Batch,
         call: Value,
     ) -> (Progress, Box<str>) {
+        if let Some(records) = &mut batch.records {
+            records.begin(&call, self.now.mono_ms);
+        }
         if batch.stopped {
             let cancelled =
                 CallError::with_message(-100, "事务失败，取消执行", "batch call cancelled.");

@@ -13,6 +13,7 @@ use crate::call::source::{Body, From, Params, escape};
 use crate::call::timer;
 use crate::ids::ConnId;
 use crate::limits::{BYTES_PER_WORK, LOG_TEXT_BYTES_MAX};
+use crate::message::api_log::ApiLogDone;
 use crate::message::plugin::{EventKind, RequestInfo};
 use crate::message::{
     Job, JobDone, LogFile, LogLine, ProcessInfo, SettingsDone, TimerCall, TimerReply, TimerRequest,
@@ -376,6 +377,7 @@ impl<S> Server<S> {
         match done {
             JobDone::Callback(_) | JobDone::Task(_) => {}
             JobDone::File(done) => self.handle_file_done(&done),
+            JobDone::ApiLog(done) => self.handle_api_log_done(*done),
             JobDone::Settings(done) => {
                 let reply_to = done.reply_to;
                 if let Some(answer) = self.apply_settings(*done)
@@ -413,6 +415,12 @@ impl<S> Server<S> {
                 self.continue_metrics(id, &ProcessInfo::default());
             }
             Some(id) => self.fail_job(id, too_busy()),
+            None if matches!(job, Job::ApiLog(_)) => {
+                if let JobDone::ApiLog(done) = job.failed() {
+                    let outcome = Err("too many jobs wait for a worker".into());
+                    self.handle_api_log_done(ApiLogDone { outcome, ..*done });
+                }
+            }
             None => self.end_reload("too busy, try again later"),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::call::shape::Shape;
 use crate::ids::ConnId;
 use crate::limits::POLL_INPUT_BYTES_MAX;
+use crate::message::api_log::ApiRecord;
 use crate::message::plugin::{RequestInfo, TaskId};
 use crate::proto::body::BodyReader;
 use crate::proto::outbound::Outbound;
@@ -143,6 +144,10 @@ pub(super) struct Meta {
     pub request: Option<Arc<RequestInfo>>,
     /// What a plugin adds to the response's head.
     pub headers: Vec<(Box<str>, Box<str>)>,
+    /// When it came, monotonic ms.
+    pub began_ms: u64,
+    /// What ApiLog is to keep of it; only where it may be to.
+    pub record: Option<Box<ApiRecord>>,
 }
 
 /// A call that waits.

@@ -222,6 +222,10 @@ impl<S> Server<S> {
         if self.plugins.is_loaded() {
             meta.request = Some(Arc::new(self.request_info(id, head, &meta)));
         }
+        if self.settings.api_log > 0 {
+            meta.record =
+                Some(self.begin_record(id, head, &meta, &query, parsed.as_ref().ok(), body));
+        }
         let action = parsed.and_then(|body| Ok((name::resolve(head.method, path, &query)?, body)));
         let (action, body) = match action {
             Ok(both) => both,
@@ -231,8 +235,11 @@ impl<S> Server<S> {
                     forwarded_for: meta.forwarded_for.as_deref(),
                     request: None,
                 };
-                self.log_failure(&caller, path.trim_start_matches('/'), &error);
-                return self.respond_call(id, &meta, 200, &shape, Err(error));
+                let action = path.trim_start_matches('/');
+                self.log_failure(&caller, action, &error);
+                let answer = Err(error);
+                self.fill_record(&mut meta, action, &answer);
+                return self.respond_call(id, &meta, 200, &shape, answer);
             }
         };
         let escape = self.settings.html_escape;

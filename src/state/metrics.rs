@@ -178,6 +178,11 @@ impl<S> Server<S> {
                 stats.plugin_dropped,
             ),
             (
+                "api_log_dropped",
+                "Calls that are missing in ApiLog.",
+                stats.api_log_dropped,
+            ),
+            (
                 "timer_callbacks",
                 "Callbacks handed out, retries included.",
                 timers.fired,

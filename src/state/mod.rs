@@ -3,6 +3,7 @@
 //! test, a fuzzer or a seeded simulation; sockets are a type parameter.
 
 pub mod access;
+pub mod api_log;
 pub mod batch;
 pub mod calls;
 pub mod connection;

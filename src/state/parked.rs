@@ -109,11 +109,12 @@ impl<S> Server<S> {
     pub(super) fn finish_call(
         &mut self,
         id: ConnId,
-        meta: Meta,
+        mut meta: Meta,
         mut shape: Shape,
         action: &str,
         answer: Answer,
     ) {
+        self.fill_record(&mut meta, action, &answer);
         if let Err(error) = &answer {
             let caller = Caller {
                 conn: id,
@@ -138,6 +139,7 @@ impl<S> Server<S> {
                 },
             );
         }
+        self.log_slow(id, &meta, action);
         self.respond_call(id, &meta, 200, &shape, answer);
     }
 }

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use crate::call::answer::{Answer, Data, Page};
 use crate::call::shape::Shape;
 use crate::ids::ConnId;
-use crate::limits::{RENDERED_BYTES_COPIED_MAX, SCRATCH_BYTES_MAX, SMALL_ANSWER_BYTES_MAX};
+use crate::limits::{
+    API_LOG_ANSWER_BYTES_MAX, RENDERED_BYTES_COPIED_MAX, SCRATCH_BYTES_MAX, SMALL_ANSWER_BYTES_MAX,
+};
 use crate::proto::handshake;
 use crate::proto::request::{Head, HttpError, Method};
 use crate::proto::response::{self, Persistence, Response};
@@ -37,6 +39,8 @@ impl<S> Server<S> {
             forwarded_for: self.forwarded_for(id, head),
             request: None,
             headers: Vec::new(),
+            began_ms: self.now.mono_ms,
+            record: None,
         }
     }
 
@@ -71,6 +75,7 @@ impl<S> Server<S> {
             }
             (Ok(Data::Page(page)), _) => {
                 let Page { content_type, body } = *page;
+                self.end_record(meta, &body, body.len());
                 return self.respond(id, meta, status, &content_type, true, &[], &body);
             }
             (answer, _) => answer,
@@ -78,6 +83,7 @@ impl<S> Server<S> {
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
         let content_type = shape.write(&mut body, answer);
+        self.end_record(meta, &body, body.len());
         self.respond(id, meta, status, content_type, true, &[], &body);
         body.shrink_to(SCRATCH_BYTES_MAX);
         self.scratch = body;
@@ -94,6 +100,9 @@ impl<S> Server<S> {
         if self.is_too_much(text.len()) {
             return self.refuse_answer(id);
         }
+        let bytes = before.len() + text.len() + behind.len();
+        let shown = text.len().min(API_LOG_ANSWER_BYTES_MAX);
+        self.end_record(meta, &[before, &text.as_bytes()[..shown]].concat(), bytes);
         let further = [
             Bytes::from(text.into_boxed_bytes()),
             Bytes::from_static(behind),
@@ -218,6 +227,8 @@ impl<S> Server<S> {
             forwarded_for: None,
             request: None,
             headers: Vec::new(),
+            began_ms: self.now.mono_ms,
+            record: None,
         };
         self.stats.requests_refused += 1;
         self.wide = false;

@@ -30,6 +30,7 @@ use crate::proto::response::DateCache;
 use crate::proto::tls::TlsConfig;
 use crate::settings::Settings;
 use crate::state::access::Access;
+use crate::state::api_log::ApiLog;
 use crate::state::calls::{Wait, Work};
 use crate::state::connection::{Connection, Flush, InputState, Phase, ReplyAs};
 use crate::state::console::Console;
@@ -131,6 +132,7 @@ pub struct Server<S> {
     pub(super) spares: Spares,
     pub(super) deflate: Deflate,
     pub(super) plugins: Plugins,
+    pub(super) api_log: ApiLog,
     pub(super) queued_bytes: usize,
     pub(super) held_bytes: usize,
     /// Connections whose call goes on, or whose input is looked at again, next turn.
@@ -174,6 +176,7 @@ impl<S> Server<S> {
             spares: Spares::default(),
             deflate: Deflate::default(),
             plugins: Plugins::new(setup.plugins),
+            api_log: ApiLog::default(),
             queued_bytes: 0,
             held_bytes: 0,
             resume: VecDeque::new(),

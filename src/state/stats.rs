@@ -46,6 +46,8 @@ pub struct Stats {
     pub plugin_events: u64,
     /// Events that they missed: too many were under way.
     pub plugin_dropped: u64,
+    /// Calls that are missing in ApiLog: too many waited, or the database took none.
+    pub api_log_dropped: u64,
     /// What the timer thread told last.
     pub timers: TimerCounters,
 }
@@ -118,6 +120,7 @@ impl<S> Server<S> {
         put("log_dropped", stats.log_dropped.into());
         put("plugin_events", stats.plugin_events.into());
         put("plugin_dropped", stats.plugin_dropped.into());
+        put("api_log_dropped", stats.api_log_dropped.into());
         map
     }
 }

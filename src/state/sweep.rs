@@ -196,6 +196,7 @@ impl<S> Server<S> {
             pace,
         });
         self.sweep.next_ms = self.now.mono_ms;
+        self.write_records();
         self.go_on_stopping();
     }
 

@@ -14,6 +14,7 @@
 //! | [`process`] | reads what the kernel knows of the daemon |
 //! | [`task`] | what coroutines of plugins wait for: URLs, sessions, names |
 //! | [`session`] | session files |
+//! | [`slow`] | lines of `slow.log` |
 //! | [`settings`] | reads the settings file |
 //! | [`tls`] | reads the certificate and its key |
 //! | [`regular`] | opens a path only if it is a regular file, without ever waiting |
@@ -31,6 +32,7 @@ pub mod regular;
 pub mod resolver;
 pub mod session;
 pub mod settings;
+pub mod slow;
 pub mod static_file;
 pub mod task;
 pub mod tls;

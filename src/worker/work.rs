@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::ids::ConnId;
+use crate::message::api_log::{ApiLogDone, ApiRecord};
 #[cfg(feature = "lua")]
 use crate::message::plugin::{PluginSources, TaskDone, TaskId, TaskJob, TaskOutcome, TaskWork};
 #[cfg(not(feature = "lua"))]
@@ -13,15 +14,26 @@ use crate::proto::tls::TlsConfig;
 use crate::settings::{FileValues, Settings};
 use crate::worker::callback::Callbacks;
 #[cfg(feature = "lua")]
-use crate::worker::database::{Database, DatabaseSettings, Environment, Waiting};
+use crate::worker::database::{Answered, Database, DatabaseSettings, Environment, Waiting};
 #[cfg(feature = "lua")]
 use crate::worker::plugin_files;
 #[cfg(feature = "lua")]
 use crate::worker::pool::Kept;
 use crate::worker::pool::Labour;
+use crate::worker::slow::Slow;
 #[cfg(feature = "lua")]
 use crate::worker::task;
 use crate::worker::{process, settings, static_file, tls};
+
+/// Who asked the database for something.
+#[cfg(feature = "lua")]
+#[derive(Clone, Copy, Debug)]
+pub enum Asker {
+    /// A coroutine.
+    Task(TaskId),
+    /// ApiLog, with so many records.
+    ApiLog(usize),
+}
 
 /// What workers need to know. Clones share the callbacks and the database, and with them their settings.
 #[derive(Clone, Debug, Default)]
@@ -34,9 +46,11 @@ pub struct Work {
     pub settings_file: Option<PathBuf>,
     /// What calls URLs.
     pub callbacks: Arc<Callbacks>,
+    /// What is told of slow work.
+    pub slow: Arc<Slow>,
     /// The database of plugins.
     #[cfg(feature = "lua")]
-    pub database: Arc<Database<TaskId>>,
+    pub database: Arc<Database<Asker>>,
     /// What names it where the settings do not.
     #[cfg(feature = "lua")]
     pub environment: Environment,
@@ -46,6 +60,7 @@ impl Work {
     /// The settings that workers obey from now on. For the start and after every change.
     pub fn set_settings(&self, settings: &Settings) {
         self.callbacks.set(settings.into());
+        self.slow.set(settings);
         #[cfg(feature = "lua")]
         self.database.set(DatabaseSettings::new(
             settings,
@@ -100,17 +115,57 @@ impl Work {
         let task = job.task;
         let outcome = match job.work {
             TaskWork::Database(job) => {
-                let answered = self.database.run(task, job)?;
-                TaskOutcome::Database(answered.done)
+                let answered = self.database.run(Asker::Task(task), job)?;
+                return Some(self.reply(answered));
             }
             TaskWork::Http {
                 request,
                 timeout_ms,
-            } => task::fetch(&self.callbacks, request, timeout_ms),
+            } => {
+                let url = request.url.clone();
+                let outcome = task::fetch(&self.callbacks, request, timeout_ms);
+                if let TaskOutcome::Http { took_ms, .. } = &outcome {
+                    self.slow.handle_url(&url, *took_ms);
+                }
+                outcome
+            }
             TaskWork::Session(job) => task::session(&self.data_dir, job),
             TaskWork::Resolve { address } => task::resolve(&self.callbacks.guard(), &address),
         };
         Some(JobDone::Task(Box::new(TaskDone { task, outcome })))
+    }
+
+    #[cfg(feature = "lua")]
+    fn write_records(&self, records: Vec<ApiRecord>) -> Option<JobDone> {
+        let asker = Asker::ApiLog(records.len());
+        let answered = self.database.log(asker, records)?;
+        Some(self.reply(answered))
+    }
+
+    #[cfg(not(feature = "lua"))]
+    fn write_records(&self, records: Vec<ApiRecord>) -> Option<JobDone> {
+        Some(JobDone::ApiLog(Box::new(ApiLogDone {
+            records: records.len(),
+            outcome: Err("this build has no database".into()),
+        })))
+    }
+
+    /// The reply to whoever asked the database.
+    #[cfg(feature = "lua")]
+    fn reply(&self, answered: Answered<Asker>) -> JobDone {
+        if let Some((sql, took)) = &answered.took {
+            self.slow.handle_statement(sql, *took);
+        }
+        match answered.name {
+            Asker::Task(task) => JobDone::Task(Box::new(TaskDone {
+                task,
+                outcome: TaskOutcome::Database(answered.done),
+            })),
+            Asker::ApiLog(records) => JobDone::ApiLog(Box::new(ApiLogDone {
+                records,
+                outcome: answered.done.map(|_| ()),
+            })),
+        }
     }
 
     #[cfg(not(feature = "lua"))]
@@ -122,8 +177,14 @@ impl Work {
 impl Labour for Work {
     fn run(&self, job: Job) -> Option<JobDone> {
         Some(match job {
-            Job::Callback(callback) => JobDone::Callback(Box::new(self.callbacks.run(*callback))),
+            Job::Callback(callback) => {
+                let url = callback.request.url.clone();
+                let done = self.callbacks.run(*callback);
+                self.slow.handle_url(&url, done.took_ms);
+                JobDone::Callback(Box::new(done))
+            }
             Job::Task(job) => return self.run_task(*job),
+            Job::ApiLog(records) => return self.write_records(records),
             Job::Process { reply_to } => JobDone::Process(Box::new(ProcessDone {
                 reply_to,
                 info: process::read(),
@@ -139,10 +200,7 @@ impl Labour for Work {
     #[cfg(feature = "lua")]
     fn poll(&self) -> Kept {
         match self.database.poll() {
-            Waiting::Answered(answered) => Kept::Done(JobDone::Task(Box::new(TaskDone {
-                task: answered.name,
-                outcome: TaskOutcome::Database(answered.done),
-            }))),
+            Waiting::Answered(answered) => Kept::Done(self.reply(answered)),
             Waiting::Until(wait) => Kept::Until(wait),
             Waiting::None => Kept::None,
         }

@@ -18,6 +18,8 @@ use jdserver::settings::{Origin, Settings};
 use jdserver::worker::database::{Database, DatabaseSettings, Environment, Waiting};
 
 use SqlValue::{Blob, Integer, Null, Real, Text};
+use common::http::ask_port;
+use common::server::{Folder, Server};
 use server::{CREDENTIALS, MariaDb};
 
 /// Connections that one daemon opens at most.
@@ -118,7 +120,14 @@ fn a_mariadb_server() {
     statements_and_results_are_bounded(&server);
     connections_are_bounded_and_waited_for(&server);
     lost_connections_are_opened_anew(&server);
+    calls_are_logged(&server.place());
     the_server_may_be_started_anew(&mut server);
+}
+
+#[test]
+fn a_file() {
+    let folder = Folder::new();
+    calls_are_logged(&folder.0.join("calls.db").display().to_string());
 }
 
 fn strangers_are_told_why(server: &MariaDb) {
@@ -404,4 +413,32 @@ fn the_server_may_be_started_anew(server: &mut MariaDb) {
         rows(&database, None, "select a from c where a > 7"),
         [[Integer(9)]]
     );
+}
+
+/// The daemon itself, from the settings to the table.
+fn calls_are_logged(place: &str) {
+    let settings = format!("P_DB = '{place}'\nP_DBCRED = '{CREDENTIALS}'\nenableApiLog = 1\n");
+    let server = Server::configured(&settings);
+    let calls =
+        r#"[{"ac":"getUsers","get":{"app":"a"}},{"ac":"push","post":{"app":"a","pwd":"x"}}]"#;
+    let type_is_json = "Content-Type: application/json\r\n";
+    for n in 0..20 {
+        let target = format!("/getUsers?app=a{n}&_ver=1");
+        ask_port(server.port(), "GET", &target, "", "");
+    }
+    ask_port(server.port(), "POST", "/batch", type_is_json, calls);
+    server.stopped("TERM");
+    let database = database(&[("P_DB", place), ("P_DBCRED", CREDENTIALS)]);
+    let sql = "select ac, count(*), min(retval), max(ver) from ApiLog group by ac order by ac";
+    let want = [
+        [text("batch"), Integer(1), Integer(0), text("")],
+        [text("getUsers"), Integer(20), Integer(0), text("1")],
+    ];
+    assert_eq!(rows(&database, None, sql), want);
+    let sql = "select b.ac, b.retval, b.req from ApiLog a, ApiLog1 b where a.id = b.apiLogId and a.ac = 'batch' order by b.id";
+    let want = [
+        [text("getUsers"), Integer(0), text(r#"{"app":"a"}"#)],
+        [text("push"), Integer(1), text(r#"{"app":"a","pwd":"?"}"#)],
+    ];
+    assert_eq!(rows(&database, None, sql), want);
 }

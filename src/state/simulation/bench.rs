@@ -4,8 +4,8 @@ use jiff::tz::TimeZone;
 
 use super::wire::{Rng, frame};
 use crate::ids::{ConnId, Now};
-use crate::message::LogQuery;
 use crate::message::plugin::{PluginMsg, PluginTable};
+use crate::message::{Job, LogLine, LogQuery};
 use crate::settings::Settings;
 use crate::state::server::{Input, Output, Server, Setup};
 
@@ -19,6 +19,10 @@ pub(in crate::state) struct Bench {
     pub told: Vec<PluginMsg>,
     /// What the disk thread was asked, oldest first.
     pub asked: Vec<LogQuery>,
+    /// Jobs for workers, oldest first.
+    pub jobs: Vec<Job>,
+    /// Lines for log files, oldest first.
+    pub lines: Vec<LogLine>,
 }
 
 impl Bench {
@@ -43,6 +47,8 @@ impl Bench {
             now,
             told: Vec::new(),
             asked: Vec::new(),
+            jobs: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -93,6 +99,14 @@ impl Bench {
                 }
                 Output::Tail(query) => {
                     self.asked.push(*query);
+                    continue;
+                }
+                Output::Job(job) => {
+                    self.jobs.push(job);
+                    continue;
+                }
+                Output::Log(line) => {
+                    self.lines.push(line);
                     continue;
                 }
                 _ => continue,

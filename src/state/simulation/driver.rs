@@ -190,7 +190,7 @@ impl Run {
                 info: ProcessInfo::default(),
             })),
             // The server asks for none.
-            job @ (Job::Callback(_) | Job::Task(_)) => job.failed(),
+            job @ (Job::Callback(_) | Job::Task(_) | Job::ApiLog(_)) => job.failed(),
             Job::Settings { reply_to } => {
                 let outcome = match self.rng.chance(70) {
                     true => Ok((FileValues::default(), None)),

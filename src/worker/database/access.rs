@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::limits::DATABASE_TRANSACTION_MS_MAX;
+use crate::message::api_log::ApiRecord;
 use crate::message::database::{DatabaseAnswer, DatabaseDone, DatabaseJob, DatabaseOp};
 use crate::settings::{DatabaseAt, Settings, database};
+use crate::worker::database::api_log;
 use crate::worker::database::connection::{Connection, Fault, Server, Statement, Target};
 use crate::worker::database::gate::{Asked, Gate, Need, Permit, Plan, Refusal, Turn};
 use crate::worker::database::sql;
@@ -99,7 +101,14 @@ struct Base<T> {
 
 struct Named<T> {
     name: T,
-    job: DatabaseJob,
+    work: Work,
+}
+
+/// What is to be done.
+enum Work {
+    Job(DatabaseJob),
+    /// Calls for the table ApiLog.
+    Records(Vec<ApiRecord>),
 }
 
 /// A job's answer, under its name.
@@ -199,9 +208,26 @@ impl<T> Database<T> {
         let asked = Asked {
             need,
             transaction: job.transaction,
-            job: Named { name, job },
+            job: Named {
+                name,
+                work: Work::Job(job),
+            },
         };
         let base = self.base_of(asked.transaction);
+        self.ask(&base, asked)
+    }
+
+    /// Writes calls into the table ApiLog, all or none; else as [`Database::run`].
+    pub fn log(&self, name: T, records: Vec<ApiRecord>) -> Option<Answered<T>> {
+        let asked = Asked {
+            need: Need::Change,
+            transaction: None,
+            job: Named {
+                name,
+                work: Work::Records(records),
+            },
+        };
+        let base = self.base_of(None);
         self.ask(&base, asked)
     }
 
@@ -282,7 +308,7 @@ impl<T> Database<T> {
             Turn::Kept => None,
             Turn::Go(permit, asked) => self.go(base, permit, asked),
             Turn::Refused(refusal, asked) => {
-                let done = base.refused(refusal, &asked.job.job.op);
+                let done = base.refused(refusal, &asked.job.work);
                 Some(asked.answered(done, None))
             }
         }
@@ -330,10 +356,13 @@ impl<T> Database<T> {
 
 impl<T> Asked<Named<T>> {
     fn answered(self, done: DatabaseDone, took: Option<Duration>) -> Answered<T> {
-        let Named { name, job } = self.job;
-        let sql = match job.op {
-            DatabaseOp::Query { sql, .. } | DatabaseOp::Exec { sql, .. } => Some(sql),
-            DatabaseOp::End { .. } => None,
+        let Named { name, work } = self.job;
+        let sql = match work {
+            Work::Job(job) => match job.op {
+                DatabaseOp::Query { sql, .. } | DatabaseOp::Exec { sql, .. } => Some(sql),
+                DatabaseOp::End { .. } => None,
+            },
+            Work::Records(_) => None,
         };
         Answered {
             name,
@@ -356,11 +385,11 @@ impl<T> Base<T> {
         }
     }
 
-    fn refused(&self, refusal: Refusal, op: &DatabaseOp) -> DatabaseDone {
-        let text = match (refusal, op) {
-            (Refusal::Unbegun, _) | (Refusal::Lost, DatabaseOp::End { commit: false }) => {
-                return Ok(DatabaseAnswer::Ended);
-            }
+    fn refused(&self, refusal: Refusal, work: &Work) -> DatabaseDone {
+        let is_rollback =
+            matches!(work, Work::Job(job) if job.op == DatabaseOp::End { commit: false });
+        let text = match (refusal, is_rollback) {
+            (Refusal::Unbegun, _) | (Refusal::Lost, true) => return Ok(DatabaseAnswer::Ended),
             (Refusal::Lost, _) => "the transaction was rolled back before".into(),
             (Refusal::Full, _) => "too many statements wait for the database".into(),
             (Refusal::Late, _) => {
@@ -379,7 +408,20 @@ impl<T> Base<T> {
         asked: &Asked<Named<T>>,
         ended: &Arc<AtomicBool>,
     ) -> (DatabaseDone, Fate) {
-        let statement = match &asked.job.job.op {
+        let op = match &asked.job.work {
+            Work::Records(records) => {
+                let attempt = |conn: &mut Connection| {
+                    // What an attempt wrote was rolled back with its connection.
+                    api_log::write(conn, records, self.deadline()).map_err(|fault| (fault, true))
+                };
+                return match self.perform_first(slot, Need::Change, true, ended, attempt) {
+                    Ok(()) => (Ok(DatabaseAnswer::Ended), Fate::Free),
+                    Err(fault) => (Err(fault.into_text()), Fate::Free),
+                };
+            }
+            Work::Job(job) => &job.op,
+        };
+        let statement = match op {
             DatabaseOp::End { commit } => return end(slot, *commit),
             DatabaseOp::Query { sql, values } => Statement {
                 sql,
@@ -402,7 +444,8 @@ impl<T> Base<T> {
             return self.perform_within(slot, statement);
         }
         let begins = asked.transaction.is_some() && asked.need == Need::Change;
-        let outcome = self.perform_first(slot, statement, asked.need, begins, ended);
+        let attempt = |conn: &mut Connection| self.try_first(conn, statement, asked.need, begins);
+        let outcome = self.perform_first(slot, asked.need, !begins, ended, attempt);
         if outcome.is_err() || !begins {
             let tidied = slot.as_mut().map(Connection::tidy);
             if matches!(tidied, Some(Err(_))) {
@@ -411,10 +454,8 @@ impl<T> Base<T> {
         }
         match outcome {
             Ok(answer) => (Ok(answer), if begins { Fate::Pinned } else { Fate::Free }),
-            Err(Fault::IsChange) => (Err("it changes something".into()), Fate::Change),
-            Err(Fault::Refused(text) | Fault::RolledBack(text) | Fault::Lost(text)) => {
-                (Err(text), Fate::Free)
-            }
+            Err(Fault::IsChange) => (Err(Fault::IsChange.into_text()), Fate::Change),
+            Err(fault) => (Err(fault.into_text()), Fate::Free),
         }
     }
 
@@ -444,21 +485,22 @@ impl<T> Base<T> {
         }
     }
 
-    /// A statement on its own, or the first of a transaction. A connection that was lost is opened anew; the
-    /// statement is sent again only where it changes nothing, for the server may have done it.
-    fn perform_first(
+    /// A statement on its own, or the first of a transaction. A connection that was lost is opened anew, and the
+    /// attempt is made again where its error says that it may: where it changed nothing, for the server may have done
+    /// it. `is_checked`: a connection that was idle is asked first.
+    fn perform_first<X>(
         &self,
         slot: &mut Option<Connection>,
-        statement: Statement<'_>,
         need: Need,
-        begins: bool,
+        is_checked: bool,
         ended: &Arc<AtomicBool>,
-    ) -> Result<DatabaseAnswer, Fault> {
+        attempt: impl Fn(&mut Connection) -> Result<X, (Fault, bool)>,
+    ) -> Result<X, Fault> {
         let mut may_retry = true;
         loop {
-            let attempt = match slot {
+            let ready = match slot {
                 Some(conn) => conn
-                    .check(need == Need::Change && !begins)
+                    .check(need == Need::Change && is_checked)
                     .map_err(|fault| (fault, true)),
                 None => {
                     may_retry = false;
@@ -469,11 +511,11 @@ impl<T> Base<T> {
                     Ok(())
                 }
             };
-            let attempt = attempt.and_then(|()| match slot {
-                Some(conn) => self.try_first(conn, statement, need, begins),
+            let outcome = ready.and_then(|()| match slot {
+                Some(conn) => attempt(conn),
                 None => Err((Fault::Lost("the connection was lost".into()), true)),
             });
-            match attempt {
+            match outcome {
                 Ok(answer) => return Ok(answer),
                 Err((Fault::Lost(text), is_safe)) => {
                     *slot = None;
@@ -522,9 +564,7 @@ fn end(slot: &mut Option<Connection>, commit: bool) -> (DatabaseDone, Fate) {
         *slot = None;
     }
     match outcome {
-        Err(Fault::Refused(text) | Fault::RolledBack(text) | Fault::Lost(text)) if commit => {
-            (Err(text), Fate::Free)
-        }
+        Err(fault) if commit => (Err(fault.into_text()), Fate::Free),
         _ => (Ok(DatabaseAnswer::Ended), Fate::Free),
     }
 }

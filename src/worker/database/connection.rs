@@ -76,6 +76,16 @@ pub(super) enum Fault {
     IsChange,
 }
 
+impl Fault {
+    /// What to tell whoever asked.
+    pub fn into_text(self) -> Box<str> {
+        match self {
+            Fault::Refused(text) | Fault::RolledBack(text) | Fault::Lost(text) => text,
+            Fault::IsChange => "this connection only reads".into(),
+        }
+    }
+}
+
 /// A connection to a database.
 pub(super) enum Connection {
     File(Box<sqlite::Link>),

@@ -11,12 +11,14 @@
 //! |---|---|
 //! | `access` | jobs in, answers out; retries, transactions, settings that change |
 //! | `gate` | who may use which connection, and who waits |
+//! | `api_log` | calls into the table ApiLog |
 //! | `connection` | what SQLite and a server have in common; faults |
 //! | `sqlite`, `mysql` | one connection each |
 //! | `rows` | a result, within its bounds |
 //! | `sql` | what the words of a statement tell before it is run |
 
 mod access;
+mod api_log;
 mod connection;
 mod gate;
 #[cfg(feature = "mysql")]
