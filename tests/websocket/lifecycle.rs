@@ -158,7 +158,7 @@ fn the_own_log_says_who_came_and_went_and_is_reopened_on_hangup() {
 }
 
 #[test]
-fn a_log_that_hangs_holds_the_end_up_only_so_long() {
+fn a_log_that_takes_nothing_holds_nobody_up_and_is_told_of() {
     let setup = Server::setup().argument("-l").argument("own.pipe");
     let pipe = setup.folder().join("own.pipe");
     let made = Command::new("mkfifo").arg(&pipe).status();
@@ -184,11 +184,8 @@ fn a_log_that_hangs_holds_the_end_up_only_so_long() {
     server.signal("TERM");
     assert!(server.ended().success());
     let took = begin.elapsed();
-    let bounds = Duration::from_secs(1)..Duration::from_secs(12);
-    assert!(
-        bounds.contains(&took),
-        "{took:?}: it hung, and was given up"
-    );
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    server.line(|line| line.contains("cannot write") && line.contains("own.pipe"));
 }
 
 #[test]
