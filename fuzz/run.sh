@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-600}
 targets=("${@:2}")
-[ ${#targets[@]} -gt 0 ] || targets=(request body form websocket pattern cron timer_file journal server)
+[ ${#targets[@]} -gt 0 ] || targets=(request body form websocket pattern lua_pattern cron timer_file journal server)
 
 # CI holds fuzz/Cargo.lock to its word; cargo-fuzz knows no --locked.
 cargo +nightly metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null

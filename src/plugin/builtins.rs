@@ -73,24 +73,55 @@ pub fn catcher(
 ) -> mlua::Result<Function> {
     let meter = Rc::clone(meter);
     lua.create_function(move |lua, error: Value| {
-        let error = plain(lua, error)?;
-        let text = if error.is_string() && !meter.is_over() {
-            lua.traceback(None, 1)
-                .ok()
-                .map(|text| text.to_string_lossy())
-        } else {
-            None
-        };
-        traceback.replace(text);
+        if meter.is_over() {
+            return Ok(error);
+        }
+        let error = blame(lua, error)?;
+        let text = error.is_string().then(|| lua.traceback(None, 1).ok());
+        traceback.replace(text.flatten().map(|text| text.to_string_lossy()));
         Ok(error)
     })
 }
 
-/// An error of a function in Rust as text; any other value as it is.
-fn plain(lua: &Lua, error: Value) -> mlua::Result<Value> {
+/// Makes text of an error of a function in Rust, and takes an error in our own Lua for one of the plugin's line that
+/// called it. Any other value stays as it is. To be called where the error is.
+fn blame(lua: &Lua, error: Value) -> mlua::Result<Value> {
     match error {
         Value::Error(error) => error_text(&error).into_lua(lua),
+        Value::String(text) if text.as_bytes().first() == Some(&b'[') => {
+            let bytes = text.as_bytes();
+            match ours_until(&bytes) {
+                Some(end) => {
+                    let place = place_before(lua);
+                    lua.create_string([place.as_bytes(), &bytes[end..]].concat())?
+                        .into_lua(lua)
+                }
+                None => Ok(Value::String(text.clone())),
+            }
+        }
         other => Ok(other),
+    }
+}
+
+/// Where the message begins behind a `[NAME]:LINE: ` of our own Lua.
+fn ours_until(text: &[u8]) -> Option<usize> {
+    let name = text
+        .strip_prefix(b"[")?
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphabetic())
+        .count();
+    let rest = text[1 + name..].strip_prefix(b"]:")?;
+    let line = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    rest[line..].starts_with(b": ").then_some(name + line + 5)
+}
+
+/// The plugin's line that runs, as it begins an error.
+fn place_before(lua: &Lua) -> String {
+    let place = place(lua);
+    if place.is_empty() {
+        place
+    } else {
+        place + ": "
     }
 }
 
@@ -131,16 +162,9 @@ pub fn host_functions(
     )?;
     host.raw_set(
         "place",
-        lua.create_function(|lua, ()| {
-            let place = place(lua);
-            Ok(if place.is_empty() {
-                place
-            } else {
-                place + ": "
-            })
-        })?,
+        lua.create_function(|lua, ()| Ok(place_before(lua)))?,
     )?;
-    host.raw_set("plain", lua.create_function(plain)?)?;
+    host.raw_set("blame", lua.create_function(blame)?)?;
     host.raw_set("describe", lua.create_function(describe)?)?;
     host.raw_set(
         "metafield",

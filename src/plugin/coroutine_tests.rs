@@ -1,9 +1,11 @@
 //! Waits, and coroutines of plugins.
 
+use std::time::Duration;
+
 use mlua::MultiValue;
 
-use super::Step;
 use super::sandbox::tests::{LIMITS, run, sandbox, shown};
+use super::{SandboxLimits, Step};
 
 #[track_caller]
 fn check(source: &str, expected: &str) {
@@ -273,4 +275,27 @@ fn a_coroutine_that_waits_for_one_task_is_not_resumed_by_another() {
         values.iter().map(shown).collect::<Vec<_>>(),
         ["false", "test.lua:1: gone"]
     );
+}
+
+/// The deepest that C and Rust get within each other, in half of what a thread has: beyond, the process would end.
+#[test]
+fn the_stack_of_the_thread_is_enough() {
+    let deep = "local last = function() return pcall(string.find, ('a'):rep(300), ('(a?)'):rep(30) .. ('a?'):rep(190)) end
+        local function pcalls(n) if n == 0 then return last() end return select(2, pcall(pcalls, n - 1)) end
+        local function wraps(n) if n == 0 then return last() end return coroutine.wrap(wraps)(n - 1) end
+        local function both(n) if n == 0 then return last() end return coroutine.wrap(pcall)(both, n - 1) end
+        local function meta(n) if n == 0 then return last() end
+            return setmetatable({}, {__index = function(_, n) return (meta(n - 1)) end})[n] end
+        for n = 0, 200 do pcall(pcalls, n) pcall(wraps, n) pcall(both, n) pcall(meta, n) end
+        return 'in time'";
+    let run = std::thread::Builder::new()
+        .stack_size(1 << 20)
+        .spawn(move || {
+            let limits = SandboxLimits {
+                compute: Duration::from_secs(60),
+                ..LIMITS
+            };
+            run(&sandbox(limits, &[]).0, deep)
+        });
+    assert_eq!(run.expect("a thread").join().expect("no panic"), "in time");
 }

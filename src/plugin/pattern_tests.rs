@@ -1,10 +1,12 @@
 //! The string functions beside Lua's own: same results, same errors.
 
+use std::time::Duration;
+
 use mlua::{Lua, MultiValue, Value};
 
 use crate::plugin::sandbox::tests::{LIMITS, run, sandbox};
 use crate::plugin::sandbox::value_text;
-use crate::plugin::{Sandbox, Step};
+use crate::plugin::{Sandbox, SandboxLimits, Step};
 
 /// Runs all of them on one text and pattern; what came of it as one text.
 const ALL: &str = r#"
@@ -50,7 +52,11 @@ impl Both {
         let theirs = Lua::new();
         let all: Value = theirs.load(ALL).eval().expect("loads");
         theirs.globals().set("all", all).expect("set");
-        let ours = sandbox(LIMITS, &[]).0;
+        let limits = SandboxLimits {
+            compute: Duration::from_secs(60),
+            ..LIMITS
+        };
+        let ours = sandbox(limits, &[]).0;
         run(&ours, &ALL.replace("\nreturn function", "\nfunction all"));
         Both { theirs, ours }
     }

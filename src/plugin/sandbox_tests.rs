@@ -116,6 +116,27 @@ fn errors_name_their_place() {
         "\nlocal x = ('x'):rep(1.5)",
         "failed: test.lua:2: bad argument #2 to 'rep' (number has no integer representation)",
     );
+    check(
+        "\ntable.sort({1, {}})",
+        "failed: test.lua:2: attempt to compare table with number",
+    );
+    check(
+        "local ok, e = pcall(function()\ntable.sort({1, {}}) end) return e",
+        "test.lua:2: attempt to compare table with number",
+    );
+    check(
+        "local co = coroutine.create(function()\ntable.sort({1, {}}) end) return select(2, coroutine.resume(co))",
+        "test.lua:2: attempt to compare table with number",
+    );
+    check(
+        "local x = 1\nx = '1' // 0",
+        "failed: test.lua:2: attempt to divide by zero",
+    );
+    check(
+        "for _ in ipairs(5) do end",
+        "failed: test.lua:1: bad argument #1 to 'ipairs' (table expected, got number)",
+    );
+    check("error('[mine]: x', 0)", "failed: [mine]: x");
     check("error()", "failed: (error object is a nil value)");
     check(
         "error({code = 1})",
@@ -326,6 +347,34 @@ fn what_a_task_computes_counts_and_its_waits_do_not() {
     }
     assert!(preempted > 0);
     assert!(last < LIMITS.compute);
+}
+
+#[test]
+fn a_task_without_an_end_has_new_time_after_each_wait() {
+    let limits = SandboxLimits {
+        compute: Duration::from_millis(5),
+        ..LIMITS
+    };
+    let (sandbox, _) = sandbox(limits, &[]);
+    let source = b"for i = 1, 20 do for j = 1, 20000 do end wait() end while true do end";
+    let function = sandbox.load("test.lua", source).expect("loads");
+    for is_endless in [false, true] {
+        let mut task = sandbox.task(&function).expect("memory");
+        if is_endless {
+            task.set_endless();
+        }
+        let mut waits = 0;
+        let why = loop {
+            match sandbox.resume(&mut task, Ok(MultiValue::new())) {
+                Step::Waits { .. } => waits += 1,
+                Step::Preempted => {}
+                Step::Killed(why) => break why,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(why.contains("too much computing"), "{why}");
+        assert_eq!(waits == 20, is_endless, "{waits}");
+    }
 }
 
 #[test]

@@ -269,12 +269,15 @@ impl Scheduler {
         if self.tasks.len() >= PLUGIN_COROUTINES_MAX {
             return Err(format!("more than {PLUGIN_COROUTINES_MAX} coroutines"));
         }
-        let coroutine = program
+        let mut coroutine = program
             .sandbox()
             .task(function)
             .map_err(|error| error.to_string())?;
         let deadline_ms = match purpose {
-            Purpose::Free | Purpose::Socket(_) => None,
+            Purpose::Free | Purpose::Socket(_) => {
+                coroutine.set_endless();
+                None
+            }
             _ => Some(self.now.mono_ms + self.settings.plugin_timeout_ms),
         };
         let task = Task {

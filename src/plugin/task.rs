@@ -15,6 +15,7 @@ pub struct Task {
     thread: Thread,
     state: State,
     used: Duration,
+    is_endless: bool,
     /// A plugin knows the coroutine: it must not become another task's.
     escaped: bool,
 }
@@ -59,8 +60,14 @@ impl Task {
             thread,
             state: State::New(function),
             used: Duration::ZERO,
+            is_endless: false,
             escaped: false,
         }
+    }
+
+    /// It has no end, as one that serves a connection: what it computed counts from its last wait on.
+    pub fn set_endless(&mut self) {
+        self.is_endless = true;
     }
 
     /// What it has computed so far.
@@ -76,6 +83,9 @@ impl Task {
     /// Runs it until it waits, ends, or its slice does. `args` are the function's arguments at first, what
     /// the waiting function returns later, or an error that is raised inside of it; nothing after [`Step::Preempted`].
     pub(super) fn resume(&mut self, sandbox: &Sandbox, args: Result<MultiValue, String>) -> Step {
+        if self.is_endless && matches!(self.state, State::Waits) {
+            self.used = Duration::ZERO;
+        }
         let args = match (std::mem::replace(&mut self.state, State::Ended), args) {
             (State::New(function), Ok(args)) => {
                 with_front([Value::Function(function), sandbox.catcher()], args)

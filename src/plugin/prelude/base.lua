@@ -2,10 +2,11 @@
 -- No global may be looked up in here, for plugins may change theirs. And no function in C may call a function of a
 -- plugin: the end of a slice could not yield out of it, so a task could not be ended in it.
 local raw, host, globals, ours = ...
-local c_pcall, c_xpcall, error, type, select, c_tostring = raw.pcall, raw.xpcall, raw.error, raw.type, raw.select, raw.tostring
+local c_xpcall, error, type, select, c_tostring = raw.xpcall, raw.error, raw.type, raw.select, raw.tostring
+local rawequal, blame = raw.rawequal, host.blame
 local c_yield, c_running = raw.coroutine.yield, raw.coroutine.running
 local c_collectgarbage, c_concat, c_tointeger = raw.collectgarbage, raw.table.concat, raw.math.tointeger
-local is_over, plain, over, place = host.is_over, host.plain, host.over, host.place
+local is_over, over, place = host.is_over, host.over, host.place
 local describe, set_metatable, log, traceback = host.describe, host.set_metatable, host.log, host.traceback
 local arguments_max = host.arguments_max
 local weak_keys = { __mode = "k" }
@@ -23,18 +24,6 @@ local function raise(message)
 end
 ours.raise = raise
 
-local c_gsub = raw.string.gsub
-
--- What a function in C gave, or its error as if the plugin had called it.
-function ours.checked(name, ok, ...)
-  if ok then return ... end
-  local e = ...
-  if is_over() then error(over, 0) end
-  if type(e) == "string" then raise((c_gsub(e, "'%?'", "'" .. name .. "'", 1))) end
-  error(e, 0)
-end
-local checked = ours.checked
-
 -- Lets others run if the slice is over: after something long, in which no hook could see that.
 local c_isyieldable, is_due = raw.coroutine.isyieldable, host.is_due
 function ours.pause()
@@ -48,16 +37,15 @@ ours.CLOSED = CLOSED
 -- How something went that catches errors. Nothing catches the end of a task, or of a coroutine.
 local function caught(ok, ...)
   if ok then return ok, ... end
-  local e = ...
   if is_over() then error(over, 0) end
-  if e == CLOSED then error(e, 0) end
-  if type(e) == "userdata" then e = plain(e) end
-  return false, e
+  if rawequal(..., CLOSED) then error(CLOSED, 0) end
+  return ok, ...
 end
 ours.caught = caught
 
+-- `blame` makes text of errors of ours and those of functions in C that we called: they are the plugin's line's.
 function globals.pcall(f, ...)
-  return caught(c_pcall(f, ...))
+  return caught(c_xpcall(f, blame, ...))
 end
 
 -- Where the error was whose handler runs in a coroutine.
@@ -65,11 +53,11 @@ local handling = raw.setmetatable({}, weak_keys)
 
 local function handled(handler, trace, ok, ...)
   if ok then return ok, ... end
-  local _, e = caught(ok, ...)
+  caught(ok, ...)
   local co = c_running()
   local before = handling[co]
   handling[co] = trace()
-  local _, result = caught(c_pcall(handler, e))
+  local _, result = caught(c_xpcall(handler, blame, ...))
   handling[co] = before
   return false, result
 end
@@ -79,8 +67,9 @@ function globals.xpcall(f, handler, ...)
   if type(handler) ~= "function" then raise("bad argument #2 to 'xpcall' (function expected)") end
   local trace
   local function note(e)
-    if not is_over() then trace = traceback(nil, 1) end
-    return e
+    if is_over() then return e end
+    trace = traceback(nil, 1)
+    return blame(e)
   end
   return handled(handler, function() return trace end, c_xpcall(f, note, ...))
 end
@@ -115,7 +104,7 @@ local function following(t, i)
 end
 
 function globals.ipairs(t)
-  if t == nil then raise("bad argument #1 to 'ipairs' (table expected, got nil)") end
+  if type(t) ~= "table" then raise("bad argument #1 to 'ipairs' (table expected, got " .. type(t) .. ")") end
   return following, t, 0
 end
 
@@ -170,6 +159,7 @@ end
 
 -- Modules. A task that ends while it loads one must not leave it closed to others.
 local find_module, task = host.module, host.task
+local c_gsub = raw.string.gsub
 local loaded, loader = {}, {}
 
 local function compiled(name)
@@ -193,7 +183,7 @@ function globals.require(name)
   local me = task()
   if loader[name] == me then raise("loop: module '" .. name .. "' requires itself, maybe through others") end
   loader[name] = me
-  local ok, result = caught(c_pcall(f, name, path))
+  local ok, result = caught(c_xpcall(f, blame, name, path))
   loader[name] = nil
   if not ok then error(result, 0) end
   if loaded[name] == nil then
@@ -203,22 +193,22 @@ function globals.require(name)
   return loaded[name]
 end
 
-local c_time, c_date = raw.os.time, raw.os.date
+local time, date = raw.os.time, raw.os.date
 local TIME_FIELDS = { "year", "month", "day", "hour", "min", "sec", "isdst", "wday", "yday" }
 globals.os = {
   clock = raw.os.clock,
   time = function(t)
-    if t == nil then return c_time() end
+    if t == nil then return time() end
     if type(t) ~= "table" then raise("bad argument #1 to 'time' (table expected, got " .. type(t) .. ")") end
     local fields = {}
     for i = 1, 7 do fields[TIME_FIELDS[i]] = t[TIME_FIELDS[i]] end
-    local seconds = checked("time", c_pcall(c_time, fields))
+    local seconds = time(fields)
     -- As in C, they are normalised.
     for i = 1, 9 do t[TIME_FIELDS[i]] = fields[TIME_FIELDS[i]] end
     return seconds
   end,
   date = function(format, ...)
     if type(format) == "string" and #format > 256 then raise("bad argument #1 to 'date' (format too long)") end
-    return checked("date", c_pcall(c_date, format, ...))
+    return date(format, ...)
   end,
 }

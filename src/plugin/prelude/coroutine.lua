@@ -2,17 +2,17 @@
 -- pass through whoever resumed it, up to the scheduler. Own yields carry a mark before their values, waits a
 -- number, the end of a slice nothing at all.
 local raw, host, globals, ours = ...
-local error, type, c_pcall = raw.error, raw.type, raw.pcall
+local error, type, rawequal, c_xpcall = raw.error, raw.type, raw.rawequal, raw.xpcall
 local c = raw.coroutine
 local c_create, c_resume, c_yield, c_status, c_close = c.create, c.resume, c.yield, c.status, c.close
 local c_running, c_isyieldable = c.running, c.isyieldable
-local is_over, over = host.is_over, host.over
+local is_over, over, blame = host.is_over, host.over, host.blame
 local raise, caught, CLOSED = ours.raise, ours.caught, ours.CLOSED
 
 local OWN = "own"
 local IDLE, BUSY = 1, 2
--- All coroutines that plugins made, and no task: the function of one that has not begun, else IDLE or BUSY.
--- A busy one waits, though Lua calls it suspended: only the scheduler may go on with it.
+-- All coroutines that plugins made, and no task: the function of one that has not begun, else BUSY from being resumed to
+-- its own yield. One that waits meanwhile is suspended for Lua, but only the scheduler may go on with it.
 local states = raw.setmetatable({}, { __mode = "k" })
 
 local function check(co, name)
@@ -25,37 +25,48 @@ end
 
 local go_on
 
--- What resuming gave. The body is a call of pcall, so an error closes what is to be closed before it ends.
+-- What resuming gave. The body is a call of xpcall, so an error closes what is to be closed before it ends.
 local function resumed(co, ok, ...)
-  if not ok then return caught(ok, ...) end
-  if c_status(co) == "dead" then return ... end
+  if not ok then
+    states[co] = IDLE
+    return caught(ok, ...)
+  end
+  if c_status(co) == "dead" then
+    states[co] = IDLE
+    return ...
+  end
   local mark = ...
-  if mark == OWN then return own(...) end
+  if mark == OWN then
+    states[co] = IDLE
+    return own(...)
+  end
   if not c_isyieldable() then
     if is_over() then error(over, 0) end
     if mark == nil then return resumed(co, c_resume(co)) end
     return resumed(co, c_resume(co, false, ours.no_wait))
   end
-  states[co] = BUSY
   return go_on(co, c_yield(...))
 end
 
 function go_on(co, ...)
-  states[co] = IDLE
   return resumed(co, c_resume(co, ...))
 end
 
 local function resume(co, ...)
   local state = states[co]
-  if state == IDLE then return resumed(co, c_resume(co, OWN, ...)) end
-  if type(state) ~= "function" then return false, "cannot resume non-suspended coroutine" end
-  states[co] = IDLE
-  return resumed(co, c_resume(co, state, ...))
+  if state == IDLE then
+    states[co] = BUSY
+    return resumed(co, c_resume(co, OWN, ...))
+  elseif type(state) == "function" then
+    states[co] = BUSY
+    return resumed(co, c_resume(co, state, blame, ...))
+  end
+  return false, "cannot resume non-suspended coroutine"
 end
 
 local function create(f, name)
   if type(f) ~= "function" then raise("bad argument #1 to '" .. name .. "' (function expected)") end
-  local co = c_create(c_pcall)
+  local co = c_create(c_xpcall)
   states[co] = f
   return co
 end
@@ -67,13 +78,6 @@ local function status(co)
   return seen
 end
 
--- What a coroutine ended with.
-local function ended(ok, ...)
-  local e = ...
-  if not ok and type(e) == "userdata" then return false, host.plain(e) end
-  return ok, ...
-end
-
 local function wrapped(ok, ...)
   if ok then return ... end
   error((...), 0)
@@ -81,33 +85,34 @@ end
 
 -- What the coroutine goes on with after an own yield.
 local function yielded(mark, ...)
-  if mark == CLOSED then error(CLOSED, 0) end
+  if rawequal(mark, CLOSED) then error(CLOSED, 0) end
   return ...
 end
 
 -- Lets it fail, so that what is to be closed is closed by itself, and may wait.
 local function close(co)
-  local state = states[co]
-  if state == IDLE and c_status(co) == "suspended" then
-    repeat
-      local ok, e = resumed(co, c_resume(co, CLOSED))
-      if not ok and e ~= CLOSED and c_status(co) == "dead" then return ended(false, e) end
-    until c_status(co) == "dead"
-    return true
+  if states[co] ~= IDLE or c_status(co) ~= "suspended" then
+    states[co] = IDLE
+    return c_close(co)
   end
-  if state ~= IDLE then states[co] = IDLE end
-  return c_close(co)
+  local ok, e
+  repeat
+    states[co] = BUSY
+    ok, e = resumed(co, c_resume(co, CLOSED))
+  until c_status(co) == "dead"
+  if ok or rawequal(e, CLOSED) then return true end
+  return false, e
 end
 
 globals.coroutine = {
   create = function(f) return create(f, "create") end,
   resume = function(co, ...)
     check(co, "resume")
-    return ended(resume(co, ...))
+    return resume(co, ...)
   end,
   wrap = function(f)
     local co = create(f, "wrap")
-    return function(...) return wrapped(ended(resume(co, ...))) end
+    return function(...) return wrapped(resume(co, ...)) end
   end,
   yield = function(...)
     if not states[c_running()] then raise("attempt to yield from outside a coroutine") end

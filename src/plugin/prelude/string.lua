@@ -1,9 +1,10 @@
 -- Strings. Functions in C that could run for long are bounded here, or in Rust and called again and again.
 local raw, host, globals, ours = ...
-local raise, checked, pause, tostring = ours.raise, ours.checked, ours.pause, ours.tostring
-local c_pcall, type, select, c_tonumber, c_tointeger = raw.pcall, raw.type, raw.select, raw.tonumber, raw.math.tointeger
+local raise, pause, tostring = ours.raise, ours.pause, ours.tostring
+local type, select, c_tonumber, c_tointeger = raw.type, raw.select, raw.tonumber, raw.math.tointeger
 local c = raw.string
-local c_rep, c_format, c_sub, c_pack = c.rep, c.format, c.sub, c.pack
+-- An error shows the names of these.
+local c_rep, c_sub, format, pack = c.rep, c.sub, c.format, c.pack
 local c_concat, c_unpack = raw.table.concat, raw.table.unpack
 local scan, scan_many, search, replace, pack_bytes = host.scan, host.scan_many, host.search, host.replace, host.pack_bytes
 local text_max, quick_max, arguments_max = host.text_max, host.quick_max, host.arguments_max
@@ -185,8 +186,8 @@ for _, name in raw.ipairs { "lower", "upper", "reverse" } do
 end
 
 -- C would call `__tostring` of tables.
-function lib.format(format, ...)
-  if type(format) == "string" and #format > 65536 then
+function lib.format(pattern, ...)
+  if type(pattern) == "string" and #pattern > 65536 then
     raise("bad argument #1 to 'format' (format too long)")
   end
   local n = select("#", ...)
@@ -197,17 +198,17 @@ function lib.format(format, ...)
       for k = i, n do
         if type(values[k]) == "table" then values[k] = tostring(values[k]) end
       end
-      return checked("format", c_pcall(c_format, format, c_unpack(values, 1, n)))
+      return format(pattern, c_unpack(values, 1, n))
     end
   end
-  return checked("format", c_pcall(c_format, format, ...))
+  return format(pattern, ...)
 end
 
-function lib.pack(format, ...)
-  if pack_bytes(text(format, 1, "pack")) > 65536 then
+function lib.pack(layout, ...)
+  if pack_bytes(text(layout, 1, "pack")) > 65536 then
     raise("bad argument #1 to 'pack' (format too large)")
   end
-  return checked("pack", c_pcall(c_pack, format, ...))
+  return pack(layout, ...)
 end
 
 -- Arithmetic on text that is a number, or with a table that knows how to.
