@@ -4,7 +4,7 @@
 #![no_main]
 
 use jdserver::limits::PATTERN_STEPS_MAX;
-use jdserver::plugin::pattern::{Capture, Found, Matcher, PatternError};
+use jdserver::proto::lua_pattern::{Capture, Found, Matcher, PatternError};
 use libfuzzer_sys::fuzz_target;
 
 /// What a search in turns of so many steps finds.

@@ -6,7 +6,7 @@
 //! | [`sandbox`] | a Lua state in which plugins can do no harm; `builtins` and `prelude/*.lua` are what is in it at first |
 //! | [`task`] | one run of a function, which waits without holding up others |
 //! | [`meter`] | what a task may still compute |
-//! | [`pattern`] | Lua's patterns, interruptible; `text` makes string functions of them |
+//! | `text` | string functions of Lua in Rust, interruptible, over [`crate::proto::lua_pattern`] |
 //! | [`thread`] | the loop: messages, sockets, times |
 //! | `scheduler` | begins coroutines for calls and handlers, ends them, answers who waits |
 //! | `program` | one loaded set of plugins |
@@ -29,7 +29,6 @@ pub mod http;
 mod lib;
 mod local_timers;
 pub mod meter;
-pub mod pattern;
 #[cfg(test)]
 mod prelude_tests;
 mod program;

@@ -65,7 +65,8 @@ impl Sandbox {
         build(limits, modules, Box::new(log)).map_err(|error| error_text(&error))
     }
 
-    /// The state. Plugins' own functions must only be called in tasks.
+    /// The state. From Rust, functions of plugins are never called, and their tables only read and written raw: what a plugin
+    /// does below a function in Rust could not yield, so neither its slice nor its task could be ended.
     pub fn lua(&self) -> &Lua {
         &self.lua
     }
@@ -98,7 +99,8 @@ impl Sandbox {
         self.make_waiting.call((self.ops.borrow().len(), name))
     }
 
-    /// A function in Rust, which Lua calls and that cannot wait. Its error is raised as text, `FILE:LINE: ` before it.
+    /// A function in Rust, which Lua calls and that cannot wait; see [`Self::lua`] for what it must not do. Its error is
+    /// raised as text, `FILE:LINE: ` before it.
     pub fn function<A, R>(
         &self,
         name: &'static str,

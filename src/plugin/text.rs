@@ -8,10 +8,10 @@ use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Table, Value};
 
 use super::errors::error_text;
 use super::meter::Meter;
-use super::pattern::{Capture, Found, Matcher, is_plain};
 use crate::limits::{
     PATTERN_STEPS_PER_CALL, PATTERN_VALUES_PER_CALL, PLUGIN_QUICK_BYTES_MAX, PLUGIN_TEXT_BYTES_MAX,
 };
+use crate::proto::lua_pattern::{Capture, Found, Matcher, is_plain};
 
 /// Puts `scan`, `scan_many`, `search`, `replace` and `pack_bytes` into the table.
 pub fn install(lua: &Lua, host: &Table, meter: &Rc<Meter>) -> mlua::Result<()> {
@@ -320,3 +320,7 @@ fn pack_bytes(_: &Lua, format: LuaString) -> mlua::Result<usize> {
     }
     Ok(sum)
 }
+
+#[cfg(test)]
+#[path = "text_tests.rs"]
+mod tests;

@@ -11,6 +11,8 @@ pub mod journal;
 pub mod json;
 pub mod json_list;
 pub mod logtext;
+#[cfg(any(feature = "lua", fuzzing))]
+pub mod lua_pattern;
 pub mod mask;
 pub mod mime;
 pub mod multipart;

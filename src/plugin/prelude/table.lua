@@ -82,7 +82,7 @@ function lib.move(from, first, last, at, to)
 end
 
 -- Joined 1,000 at a time, in a table of our own, whose elements C finds without calling anything.
-function lib.concat(t, separator, first, last)
+local function concat(t, separator, first, last)
   check(t, 1, "concat")
   if separator ~= nil and type(separator) ~= "string" and type(separator) ~= "number" then
     raise("bad argument #2 to 'concat' (string expected, got " .. type(separator) .. ")")
@@ -106,8 +106,9 @@ function lib.concat(t, separator, first, last)
   end
   if not done then return c_concat(chunk, separator) end
   done[#done + 1] = c_concat(chunk, separator)
-  return lib.concat(done, separator)
+  return concat(done, separator)
 end
+lib.concat = concat
 
 function lib.unpack(t, first, last)
   first = first == nil and 1 or integer(first, 2, "unpack")

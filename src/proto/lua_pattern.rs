@@ -1,5 +1,5 @@
 //! Lua 5.4's patterns over bytes, with a count of steps: the ones in C backtrack exponentially and
-//! cannot be interrupted. Knows nothing of Lua values; [`super::text`] makes the string functions of it.
+//! cannot be interrupted. Knows nothing of Lua values; `plugin::text` makes the string functions of it.
 //! Source: Lua 5.4 reference manual, 6.4.1; where that is silent, what its `lstrlib.c` does.
 
 use std::fmt;
@@ -491,7 +491,3 @@ fn in_class(byte: u8, class: u8) -> bool {
 pub fn is_plain(pattern: &[u8]) -> bool {
     !pattern.iter().any(|byte| b"^$*+?.([%-".contains(byte))
 }
-
-#[cfg(test)]
-#[path = "pattern_tests.rs"]
-mod tests;
