@@ -277,6 +277,55 @@ fn a_coroutine_that_waits_for_one_task_is_not_resumed_by_another() {
     );
 }
 
+/// Others run at each hook, in between whatever our own Lua does.
+#[test]
+fn tasks_that_share_a_coroutine_get_each_of_its_values_once() {
+    let limits = SandboxLimits {
+        slice: Duration::ZERO,
+        compute: Duration::from_secs(60),
+        ..LIMITS
+    };
+    let (sandbox, _) = sandbox(limits, &[]);
+    let setup = "seen = {}
+        local function numbers()
+            local n = 0
+            local inner = coroutine.wrap(function() while true do coroutine.yield(wait(n)) end end)
+            while true do n = n + 1 coroutine.yield(n % 3 == 0 and inner() or n) end
+        end
+        shared = coroutine.create(numbers)
+        function worker()
+            local mine = {}
+            while #mine < 12 do
+                local ok, n = coroutine.resume(shared)
+                if ok then mine[#mine + 1] = n else busy = n wait() end
+            end
+            for i = 1, #mine do seen[mine[i]] = (seen[mine[i]] or 0) + 1 end
+        end";
+    run(&sandbox, setup);
+    let worker = sandbox.load("worker.lua", b"worker()").expect("loads");
+    let mut tasks: Vec<_> = (0..8)
+        .map(|_| Some((sandbox.task(&worker).expect("memory"), MultiValue::new())))
+        .collect();
+    while tasks.iter().any(Option::is_some) {
+        for slot in &mut tasks {
+            let Some((mut task, args)) = slot.take() else {
+                continue;
+            };
+            match sandbox.resume(&mut task, Ok(args)) {
+                Step::Preempted => *slot = Some((task, MultiValue::new())),
+                Step::Waits { args, .. } => *slot = Some((task, args)),
+                Step::Done(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let check = "for i = 1, #seen do assert(seen[i] == 1) end return #seen, busy";
+    assert_eq!(
+        run(&sandbox, check),
+        "96 cannot resume non-suspended coroutine"
+    );
+}
+
 /// The deepest that C and Rust get within each other, in half of what a thread has: beyond, the process would end.
 #[test]
 fn the_stack_of_the_thread_is_enough() {

@@ -22,7 +22,9 @@ pub struct Meter {
     state: Cell<State>,
     /// When the running task began to run.
     started: Cell<Instant>,
-    /// Where it lets others run.
+    /// What it may compute in this run before it lets others run.
+    slice: Cell<Duration>,
+    /// Before that it cannot have computed as much.
     slice_end: Cell<Instant>,
     /// What it may compute in this run.
     left: Cell<Duration>,
@@ -70,6 +72,7 @@ impl Meter {
         Rc::new(Meter {
             state: Cell::new(State::Idle),
             started: Cell::new(now),
+            slice: Cell::default(),
             slice_end: Cell::new(now),
             left: Cell::default(),
             compute_end: Cell::new(now),
@@ -98,6 +101,7 @@ impl Meter {
         self.state.set(State::Running);
         self.task.set(task);
         self.started.set(now);
+        self.slice.set(slice);
         self.slice_end.set(now + slice);
         self.left.set(left);
         self.compute_end.set(now + left);
@@ -145,7 +149,7 @@ impl Meter {
         if self.state.get() == State::Running {
             let now = Instant::now();
             self.look(lua, now);
-            return self.is_over() || now >= self.slice_end.get();
+            return self.is_over() || self.is_slice_over(now);
         }
         self.is_over()
     }
@@ -163,6 +167,20 @@ impl Meter {
     /// What the running task computed, and what the thread did shortly before it.
     fn used_at_most(&self) -> Duration {
         thread_computed().saturating_sub(self.computed.get().1)
+    }
+
+    /// A short task is never interrupted just because the system let others run in the midst of it: plugins would
+    /// have to reckon with that anywhere.
+    fn is_slice_over(&self, now: Instant) -> bool {
+        if now < self.slice_end.get() {
+            return false;
+        }
+        let used = self.used_at_most();
+        if used < self.slice.get() {
+            self.slice_end.set(now + (self.slice.get() - used));
+            return false;
+        }
+        true
     }
 
     /// Ends the task if it has used all it may.
@@ -184,7 +202,7 @@ impl Meter {
         match self.state.get() {
             State::Running => {
                 let now = Instant::now();
-                if now < self.slice_end.get() {
+                if !self.is_slice_over(now) {
                     return Ok(VmState::Continue);
                 }
                 self.look(lua, now);

@@ -8,12 +8,16 @@ local c_create, c_resume, c_yield, c_status, c_close = c.create, c.resume, c.yie
 local c_running, c_isyieldable = c.running, c.isyieldable
 local is_over, over, blame = host.is_over, host.over, host.blame
 local raise, caught, CLOSED = ours.raise, ours.caught, ours.CLOSED
+-- Gives what is last in a table and takes it out.
+local take = raw.table.remove
+local NONE = {}
 
 local OWN = "own"
-local IDLE, BUSY = 1, 2
--- All coroutines that plugins made, and no task: the function of one that has not begun, else BUSY from being resumed to
--- its own yield. One that waits meanwhile is suspended for Lua, but only the scheduler may go on with it.
-local states = raw.setmetatable({}, { __mode = "k" })
+local IDLE = true
+-- All coroutines that plugins made, and no task, each with a cell: in it is the function of one that has not begun, or
+-- IDLE. Whoever goes on with a coroutine takes that out, in one call in C, for others may run before any instruction.
+-- One that waits has an empty cell: Lua calls it suspended, but only the scheduler may go on with it.
+local cells = raw.setmetatable({}, { __mode = "k" })
 
 local function check(co, name)
   if type(co) ~= "thread" then raise("bad argument #1 to '" .. name .. "' (coroutine expected)") end
@@ -28,16 +32,16 @@ local go_on
 -- What resuming gave. The body is a call of xpcall, so an error closes what is to be closed before it ends.
 local function resumed(co, ok, ...)
   if not ok then
-    states[co] = IDLE
+    cells[co][1] = IDLE
     return caught(ok, ...)
   end
   if c_status(co) == "dead" then
-    states[co] = IDLE
+    cells[co][1] = IDLE
     return ...
   end
   local mark = ...
   if mark == OWN then
-    states[co] = IDLE
+    cells[co][1] = IDLE
     return own(...)
   end
   if not c_isyieldable() then
@@ -53,28 +57,23 @@ function go_on(co, ...)
 end
 
 local function resume(co, ...)
-  local state = states[co]
-  if state == IDLE then
-    states[co] = BUSY
-    return resumed(co, c_resume(co, OWN, ...))
-  elseif type(state) == "function" then
-    states[co] = BUSY
-    return resumed(co, c_resume(co, state, blame, ...))
-  end
+  local state = take(cells[co] or NONE)
+  if state == IDLE then return resumed(co, c_resume(co, OWN, ...)) end
+  if state then return resumed(co, c_resume(co, state, blame, ...)) end
   return false, "cannot resume non-suspended coroutine"
 end
 
 local function create(f, name)
   if type(f) ~= "function" then raise("bad argument #1 to '" .. name .. "' (function expected)") end
   local co = c_create(c_xpcall)
-  states[co] = f
+  cells[co] = { f }
   return co
 end
 
 local function status(co)
   local seen = c_status(co)
   -- A task that waits, or one that waits through another.
-  if seen == "suspended" and (states[co] == BUSY or not states[co]) then return "normal" end
+  if seen == "suspended" and not (cells[co] and cells[co][1]) then return "normal" end
   return seen
 end
 
@@ -91,15 +90,17 @@ end
 
 -- Lets it fail, so that what is to be closed is closed by itself, and may wait.
 local function close(co)
-  if states[co] ~= IDLE or c_status(co) ~= "suspended" then
-    states[co] = IDLE
+  local state = take(cells[co] or NONE)
+  if not state then raise("cannot close a " .. status(co) .. " coroutine") end
+  if state ~= IDLE or c_status(co) == "dead" then
+    cells[co][1] = IDLE
     return c_close(co)
   end
   local ok, e
   repeat
-    states[co] = BUSY
     ok, e = resumed(co, c_resume(co, CLOSED))
-  until c_status(co) == "dead"
+  until c_status(co) == "dead" or not take(cells[co])
+  if c_status(co) ~= "dead" then raise("cannot close a " .. status(co) .. " coroutine") end
   if ok or rawequal(e, CLOSED) then return true end
   return false, e
 end
@@ -115,7 +116,7 @@ globals.coroutine = {
     return function(...) return wrapped(resume(co, ...)) end
   end,
   yield = function(...)
-    if not states[c_running()] then raise("attempt to yield from outside a coroutine") end
+    if not cells[c_running()] then raise("attempt to yield from outside a coroutine") end
     return yielded(c_yield(OWN, ...))
   end,
   status = function(co)
@@ -124,17 +125,15 @@ globals.coroutine = {
   end,
   running = function()
     local co = c_running()
-    if states[co] then return co, false end
+    if cells[co] then return co, false end
     host.escaped()
     return co, true
   end,
   isyieldable = function()
-    return states[c_running()] ~= nil and c_isyieldable()
+    return cells[c_running()] ~= nil and c_isyieldable()
   end,
   close = function(co)
     check(co, "close")
-    local seen = status(co)
-    if seen == "suspended" or seen == "dead" then return close(co) end
-    raise("cannot close a " .. seen .. " coroutine")
+    return close(co)
   end,
 }
