@@ -11,6 +11,7 @@
 //! | [`change`] | set one, set one at run time (`conf`), differences, reload |
 //! | [`mod@file`] | the TOML text |
 //! | [`shown`] | all of them as a call shows them |
+//! | [`template`] | a new settings file |
 //!
 //! The file key `port` is `conf_port` at run time.
 
@@ -21,6 +22,7 @@ pub mod file;
 pub mod rule;
 pub mod shown;
 pub mod table;
+pub mod template;
 pub mod value;
 
 pub use address::{BasePath, IpNet, Listen};

@@ -91,7 +91,7 @@ impl fmt::Display for Rule {
 }
 
 /// Bytes in the largest unit that divides them.
-struct Scaled(u64);
+pub(super) struct Scaled(pub(super) u64);
 
 impl fmt::Display for Scaled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
