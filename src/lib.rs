@@ -5,8 +5,8 @@
 //!
 //! | floor | modules | what |
 //! |---|---|---|
-//! | 4 | `main`, [`daemon`], [`config`] | arguments and settings become channels and threads; ordered stop |
-//! | 3 | [`reactor`], [`timer`], [`disk`], [`worker`], `plugin`, [`clock`], [`mailbox`], [`supervisor`] | the shells, one folder per kind of thread; the one clock; how a thread that polls is reached; what the service manager hears |
+//! | 4 | `main`, [`daemon`], [`config`], [`install`] | arguments and settings become channels and threads; ordered stop; or files and a service of systemd |
+//! | 3 | [`reactor`], [`timer`], [`disk`], [`worker`], `plugin`, [`account`], [`clock`], [`mailbox`], [`supervisor`] | the shells, one folder per kind of thread; who a name is; the one clock; how a thread that polls is reached; what the service manager hears |
 //! | 2 | [`state`] | every decision: connections, who is online, calls, queues |
 //! | 1 | [`message`], [`call`], [`settings`] | what threads say to each other; the call protocol; what can be set |
 //! | 0 | [`proto`], [`pages`], [`ids`], [`limits`] | bytes to facts and back; the pages in the binary |
@@ -15,12 +15,14 @@
 //! names it, [`state::hub`] selects connections, [`proto::websocket`] encodes one frame, each
 //! receiver's [`proto::outbound`] takes a reference, and the reactor flushes.
 
+pub mod account;
 pub mod call;
 pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod disk;
 pub mod ids;
+pub mod install;
 pub mod limits;
 pub mod mailbox;
 pub mod message;

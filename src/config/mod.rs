@@ -5,10 +5,13 @@
 //! |---|---|
 //! | [`options`] | the option table, the help text |
 //! | [`startup`] | options over file over defaults; listeners, paths and warnings |
+//! | [`layout`] | what a new installation is to be |
 
+pub mod layout;
 pub mod options;
 pub mod startup;
 
+pub use layout::{Layout, Service};
 pub use startup::{Command, Startup, parse};
 
 /// The settings file's name, beside or in /etc/jdserver.

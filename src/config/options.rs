@@ -36,7 +36,7 @@ const fn row(
     }
 }
 
-static OPTIONS: [CommandOption; 11] = [
+static OPTIONS: [CommandOption; 15] = [
     row(
         "p",
         "port",
@@ -87,7 +87,35 @@ static OPTIONS: [CommandOption; 11] = [
         "echo",
         "WebSockets to /echo get their messages back",
     ),
+    row(
+        "",
+        "user",
+        "USER",
+        "user",
+        "become USER or USER:GROUP once the listeners are open",
+    ),
     row("t", "test", "", "", "check the settings and exit"),
+    row(
+        "",
+        "init",
+        "",
+        "",
+        "write a settings file (at -c, else in the data folder), an example plugin and folders; nothing is overwritten",
+    ),
+    row(
+        "",
+        "install-service",
+        "",
+        "",
+        "write a unit for systemd, run as --user (jdserver), and its settings",
+    ),
+    row(
+        "",
+        "remove-service",
+        "",
+        "",
+        "stop the service and remove that unit",
+    ),
     row("h", "help", "", "", "show this and exit"),
     row("V", "version", "", "", "show the version and exit"),
 ];

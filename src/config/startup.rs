@@ -6,9 +6,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use getopts::Matches;
 #[cfg(feature = "lua")]
 use jiff::tz::TimeZone;
 
+use crate::config::layout::{Layout, SERVICE_FILE, Service};
 use crate::config::{FILE_NAME, options};
 #[cfg(feature = "lua")]
 use crate::plugin;
@@ -27,6 +29,12 @@ pub enum Command {
     Help(String),
     /// Show the version.
     Version,
+    /// Write what a start needs.
+    Init(Box<Layout>),
+    /// Make it a service of this machine.
+    InstallService(Box<Service>),
+    /// Undo that.
+    RemoveService,
 }
 
 /// All that a start needs, valid as far as can be known without opening a socket.
@@ -90,6 +98,9 @@ fn parse_in(
     let mut settings = Settings::default();
     // First, so that its mistakes are told even if the file has some too.
     options::apply(&matches, &mut settings)?;
+    if let Some(command) = installs(&matches, &settings, places.working_dir)? {
+        return Ok(command);
+    }
     let config_file = match matches.opt_str("config") {
         Some(path) => Some(places.working_dir.join(path)),
         None => find_file(places),
@@ -106,6 +117,36 @@ fn parse_in(
         return Ok(Command::Check(report(&startup)));
     }
     Ok(Command::Run(Box::new(startup)))
+}
+
+/// What is done instead of serving and leaves something behind.
+fn installs(
+    matches: &Matches,
+    settings: &Settings,
+    working_dir: &Path,
+) -> Result<Option<Command>, String> {
+    let names = ["init", "install-service", "remove-service"];
+    let mut asked = names.into_iter().filter(|name| matches.opt_present(name));
+    let Some(name) = asked.next() else {
+        return Ok(None);
+    };
+    if let Some(other) = asked.next() {
+        return Err(format!("--{name}: expected no --{other} beside it"));
+    }
+    if name != "init" && matches.opts_present(&["config".to_owned(), "data".to_owned()]) {
+        return Err(format!(
+            "--{name}: expected neither -c nor -d beside it: the service's settings are in {SERVICE_FILE}"
+        ));
+    }
+    let settings = settings.clone();
+    Ok(Some(match name {
+        "init" => Command::Init(Box::new(Layout::of_init(matches, settings, working_dir)?)),
+        "install-service" => {
+            let service = Service::new(settings, working_dir, Path::new("/"))?;
+            Command::InstallService(Box::new(service))
+        }
+        _ => Command::RemoveService,
+    }))
 }
 
 /// Plugins that do not load are an error of the check, as they are at a start.

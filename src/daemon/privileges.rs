@@ -4,8 +4,10 @@ use std::ffi::CString;
 use std::os::unix::fs::chown;
 use std::path::Path;
 
-use nix::unistd::{Group, Uid, User, geteuid, initgroups, setgid, setuid};
+use nix::unistd::{Gid, Uid, geteuid, initgroups, setgid, setuid};
 use rustix::fs::{Access, access};
+
+use crate::account;
 
 /// Becomes `user`, `NAME` or `NAME:GROUP` (else the user's own group), with the groups that it is in; then
 /// `data_dir` must be writable. `sockets` are its own then. Nothing happens where `user` is empty or is who we are.
@@ -14,21 +16,8 @@ pub fn drop_to(user: &str, data_dir: &Path, sockets: &[&Path]) -> Result<(), Str
     if user.is_empty() {
         return Ok(());
     }
-    let (name, group) = user.split_once(':').unwrap_or((user, ""));
-    let account = User::from_name(name)
-        .map_err(|error| format!("user: {name}: {error}"))?
-        .ok_or_else(|| {
-            format!("user: there is no {name}; expected one that exists, e.g. after: useradd --system {name}")
-        })?;
-    let gid = match group {
-        "" => account.gid,
-        group => {
-            Group::from_name(group)
-                .map_err(|error| format!("user: {group}: {error}"))?
-                .ok_or_else(|| format!("user: there is no group {group}"))?
-                .gid
-        }
-    };
+    let account = account::find(user)?.ok_or_else(|| account::missing(user))?;
+    let (name, gid) = (account.name.as_str(), account.gid);
     if geteuid() != account.uid {
         if !geteuid().is_root() {
             return Err(format!(
@@ -49,7 +38,7 @@ pub fn drop_to(user: &str, data_dir: &Path, sockets: &[&Path]) -> Result<(), Str
     })
 }
 
-fn become_user(name: &str, uid: Uid, gid: nix::unistd::Gid) -> nix::Result<()> {
+fn become_user(name: &str, uid: Uid, gid: Gid) -> nix::Result<()> {
     let name = CString::new(name).map_err(|_| nix::Error::EINVAL)?;
     initgroups(&name, gid)?;
     setgid(gid)?;
