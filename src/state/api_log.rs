@@ -1,5 +1,5 @@
-//! Which calls the table ApiLog is to keep, and how they get there: a bounded queue and one job under way, so that
-//! what comes meanwhile goes together next time. Costs nothing while `enableApiLog` is 0.
+//! Which calls the table ApiLog is to keep, `debug.log` and test mode are to tell, and how they get there: a bounded queue and one job under way, so that
+//! what comes meanwhile goes together next time. Costs nothing while those are off.
 
 use std::collections::VecDeque;
 
@@ -89,6 +89,53 @@ impl SubRecords {
 }
 
 impl<S> Server<S> {
+    /// Whether anything may want a call's record: ApiLog, `debug.log`, test mode.
+    pub(super) fn keeps_records(&self) -> bool {
+        let settings = &self.settings;
+        settings.api_log > 0 || settings.debug_log > 0 || settings.test_mode
+    }
+
+    /// In test mode: one more element in `[0,data]` or `[code,message,detail]`.
+    pub(super) fn push_debug(&self, body: &mut Vec<u8>, meta: &Meta) {
+        let Some(record) = meta
+            .record
+            .as_ref()
+            .filter(|_| self.settings.debug_level > 0)
+        else {
+            return;
+        };
+        if !body.ends_with(b"]\n") {
+            return;
+        }
+        body.truncate(body.len() - 2);
+        let took_ms = self.now.mono_ms.saturating_sub(meta.began_ms);
+        body.extend_from_slice(b",[");
+        json::write_str(body, &format!("{}: {took_ms} ms", record.action));
+        body.extend_from_slice(b"]]\n");
+    }
+
+    /// A call's line in `debug.log`.
+    fn log_debug(&mut self, record: &ApiRecord) {
+        let ApiRecord {
+            action,
+            took_ms,
+            code,
+            ..
+        } = record;
+        let shown = |text: &str| log_text(text, API_LOG_REQUEST_BYTES_MAX).into_owned();
+        let (action, request, answer) =
+            (shown(action), shown(&record.request), shown(&record.answer));
+        let text =
+            format!("call `{action}`: {took_ms} ms, ret {code}; in: {request}; out: {answer}");
+        let text = self
+            .log_time
+            .request_line(&record.address, self.now.unix_ms, &text);
+        self.output(Output::Log(LogLine {
+            file: LogFile::Debug,
+            text,
+        }));
+    }
+
     /// The record of a call that begins.
     pub(super) fn begin_record(
         &self,
@@ -172,13 +219,24 @@ impl<S> Server<S> {
             return;
         };
         let has_failed = record.code != 0 || record.sub_calls.iter().any(|call| call.code != 0);
-        if self.settings.api_log == 0 || (self.settings.api_log == FAILED_ONLY && !has_failed) {
+        let is_wanted = |level: u32| level > 0 && (level != FAILED_ONLY || has_failed);
+        let (to_table, to_log) = (
+            is_wanted(self.settings.api_log),
+            is_wanted(self.settings.debug_log),
+        );
+        if !to_table && !to_log {
             return;
         }
         let mut record = ApiRecord::clone(record);
         record.took_ms = self.now.mono_ms.saturating_sub(meta.began_ms);
         record.answer = cut_answer(body, record.code);
         record.answer_bytes = bytes as u64;
+        if to_log {
+            self.log_debug(&record);
+        }
+        if !to_table {
+            return;
+        }
         let size = record.bytes();
         let log = &mut self.api_log;
         if log.waiting.len() >= API_LOG_WAITING_MAX

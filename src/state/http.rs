@@ -222,7 +222,10 @@ impl<S> Server<S> {
         if self.plugins.is_loaded() {
             meta.request = Some(Arc::new(self.request_info(id, head, &meta)));
         }
-        if self.settings.api_log > 0 {
+        if self.settings.test_mode {
+            meta.headers.push(("X-Daca-Test-Mode".into(), "1".into()));
+        }
+        if self.keeps_records() {
             meta.record =
                 Some(self.begin_record(id, head, &meta, &query, parsed.as_ref().ok(), body));
         }

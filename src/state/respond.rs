@@ -83,6 +83,9 @@ impl<S> Server<S> {
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
         let content_type = shape.write(&mut body, answer);
+        if self.settings.test_mode && shape.is_plain() {
+            self.push_debug(&mut body, meta);
+        }
         self.end_record(meta, &body, body.len());
         self.respond(id, meta, status, content_type, true, &[], &body);
         body.shrink_to(SCRATCH_BYTES_MAX);

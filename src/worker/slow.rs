@@ -1,8 +1,8 @@
-//! Lines of `slow.log` for URLs and statements that took long; the server writes those for calls. Knows no file:
+//! Lines of `slow.log` for URLs and statements that took long, and of `debug.log` for all statements; the server writes those for calls. Knows no file:
 //! whoever makes it takes the lines.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
@@ -12,6 +12,9 @@ use crate::message::{LogFile, LogLine};
 use crate::proto::logtext::{LogTime, log_text};
 use crate::settings::Settings;
 
+/// `P_DEBUG` from which on statements are told.
+const SQL_LEVEL: u32 = 9;
+
 type Write = dyn Fn(LogLine) + Send + Sync;
 
 /// What is slow, and where it is told.
@@ -20,6 +23,8 @@ pub struct Slow {
     /// From which on, ms; 0: never.
     http_ms: AtomicU64,
     sql_ms: AtomicU64,
+    /// Every statement goes to `debug.log`.
+    is_debug: AtomicBool,
     out: Option<(TimeZone, Box<Write>)>,
 }
 
@@ -42,6 +47,8 @@ impl Slow {
     pub fn set(&self, settings: &Settings) {
         self.http_ms.store(settings.slow_http_ms, Ordering::Relaxed);
         self.sql_ms.store(settings.slow_sql_ms, Ordering::Relaxed);
+        let is_debug = settings.test_mode && settings.debug_level >= SQL_LEVEL;
+        self.is_debug.store(is_debug, Ordering::Relaxed);
     }
 
     /// A URL was called.
@@ -51,29 +58,33 @@ impl Slow {
 
     /// A statement was run.
     pub fn handle_statement(&self, sql: &str, took: Duration) {
-        self.handle("SQL", sql, took.as_millis() as u64, &self.sql_ms);
+        let took_ms = took.as_millis() as u64;
+        self.handle("SQL", sql, took_ms, &self.sql_ms);
+        if self.is_debug.load(Ordering::Relaxed) {
+            self.write(LogFile::Debug, "SQL", sql, took_ms);
+        }
     }
 
     fn handle(&self, kind: &str, what: &str, took_ms: u64, limit_ms: &AtomicU64) {
         let limit_ms = limit_ms.load(Ordering::Relaxed);
+        if limit_ms > 0 && took_ms >= limit_ms {
+            self.write(LogFile::Slow, &format!("slow {kind}"), what, took_ms);
+        }
+    }
+
+    fn write(&self, file: LogFile, kind: &str, what: &str, took_ms: u64) {
         let Some((zone, write)) = &self.out else {
             return;
         };
-        if limit_ms == 0 || took_ms < limit_ms {
-            return;
-        }
         let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let what = log_text(what, LOG_TEXT_BYTES_MAX);
-        let text = format!("slow {kind} `{what}`: {took_ms} ms");
+        let text = format!("{kind} `{what}`: {took_ms} ms");
         // Slow ones are rare: a formatter each costs less than one that threads share.
         let mut time = LogTime::new(zone.clone());
         let text = time.request_line("nil", unix.as_millis() as u64, &text);
-        write(LogLine {
-            file: LogFile::Slow,
-            text,
-        });
+        write(LogLine { file, text });
     }
 }
 

@@ -249,3 +249,66 @@ fn sessions_are_named_by_the_kind_of_app() {
         assert_eq!(session_of(cookies, app), want, "{app}");
     }
 }
+
+/// The body of the answer to a GET, and its head.
+fn get(bench: &mut Bench, target: &str) -> (String, String) {
+    let id = bench.accept();
+    bench.send(
+        id,
+        format!("GET {target} HTTP/1.1\r\nHost: s\r\n\r\n").as_bytes(),
+    );
+    let sent: Vec<u8> = bench
+        .flush(&[])
+        .into_iter()
+        .flat_map(|(_, bytes)| bytes)
+        .collect();
+    let text = String::from_utf8(sent).expect("text");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a whole answer");
+    (body.to_owned(), head.to_owned())
+}
+
+#[test]
+fn in_test_mode_answers_tell_what_was_called() {
+    for (mode, level, target, want) in [
+        ("0", "9", "/getUsers?app=a", "[0,[]]\n"),
+        ("1", "0", "/getUsers?app=a", "[0,[]]\n"),
+        ("1", "1", "/getUsers?app=a", "[0,[],[\"getUsers: 0 ms\"]]\n"),
+        ("1", "9", "/getUsers?app=a&_raw=1", "[]\n"),
+        ("1", "9", "/nosuch", ",[\"nosuch: 0 ms\"]]\n"),
+    ] {
+        let mut bench = Bench::new(|settings| {
+            settings
+                .set("P_TEST_MODE", mode, Origin::File)
+                .expect("right");
+            settings.set("P_DEBUG", level, Origin::File).expect("right");
+        });
+        let (body, head) = get(&mut bench, target);
+        assert!(body.ends_with(want), "{target}: {body}");
+        assert_eq!(head.contains("X-Daca-Test-Mode: 1"), mode == "1", "{head}");
+        assert!(bench.jobs.is_empty());
+    }
+}
+
+#[test]
+fn calls_are_told_with_input_and_output() {
+    for (level, count) in [("0", 0), ("1", 2), ("2", 1)] {
+        let mut bench = Bench::new(|settings| {
+            settings
+                .set("P_DEBUG_LOG", level, Origin::File)
+                .expect("right");
+        });
+        get(&mut bench, "/getUsers?app=a&pwd=x");
+        get(&mut bench, "/getUsers");
+        let told: Vec<_> = bench
+            .lines
+            .iter()
+            .filter(|line| line.file == LogFile::Debug)
+            .collect();
+        assert_eq!(told.len(), count);
+        if level == "1" {
+            let want = "=== REQ from [unix] at [1970-01-01 00:00:00] call `getUsers`: 0 ms, ret 0; in: app=a, pwd=?; out: [0,[]]";
+            assert_eq!(told[0].text, want);
+        }
+        assert!(bench.jobs.is_empty());
+    }
+}
