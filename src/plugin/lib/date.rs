@@ -13,24 +13,31 @@ use crate::limits::PLUGIN_DATE_BYTES_MAX;
 use crate::plugin::lib::host::Host;
 use crate::plugin::sandbox::Sandbox;
 
+/// `FMT_DT`.
+const FORMAT: &str = "Y-m-d H:i:s";
+
 /// Puts the functions into `globals`.
 ///
-/// - `date(format, t?)`: a time (Unix s; now without it) in the daemon's zone, by PHP's letters: `Y-m-d H:i:s`, `N`, `D`, `U` … A
+/// - `date(format?, t?)`: a time (Unix s; now without it) in the daemon's zone, by PHP's letters (as `FMT_DT` without them): `Y-m-d H:i:s`, `N`, `D`, `U` … A
 ///   backslash keeps a letter. Example: `date(FMT_DT)`, `date("Ymd", strtotime("-1 day"))`.
 /// - `strtotime(text, now?)`: Unix s of what parameters of type `/tm` take, of `now`, `today`, `tomorrow`, `yesterday`, `@UNIX`, and of
 ///   distances behind it or alone: `+1 day`, `-2 weeks`, `next month`; nil for anything else. Example: `strtotime("2026-11-22 13:05 +1 hour")`.
 pub(super) fn install(sandbox: &Sandbox, globals: &Table, daemon: &Rc<Host>) -> mlua::Result<()> {
     let host = Rc::clone(daemon);
-    let date = sandbox.function("date", move |_, (format, at): (LuaString, Option<f64>)| {
-        let format = format.to_string_lossy();
-        if format.len() > PLUGIN_DATE_BYTES_MAX {
-            return Err("date: format too long".to_owned());
-        }
-        let unix_s = unix_of(at, &host).ok_or("date: expected a time as a finite number")?;
-        let instant = Timestamp::from_second(unix_s)
-            .map_err(|_| "date: expected a time within the years -9999 to 9999".to_owned())?;
-        Ok(formatted(&format, &instant.to_zoned(host.zone.clone())))
-    })?;
+    let date = sandbox.function(
+        "date",
+        move |_, (format, at): (Option<LuaString>, Option<f64>)| {
+            let format =
+                format.map_or_else(|| FORMAT.to_owned(), |format| format.to_string_lossy());
+            if format.len() > PLUGIN_DATE_BYTES_MAX {
+                return Err("date: format too long".to_owned());
+            }
+            let unix_s = unix_of(at, &host).ok_or("date: expected a time as a finite number")?;
+            let instant = Timestamp::from_second(unix_s)
+                .map_err(|_| "date: expected a time within the years -9999 to 9999".to_owned())?;
+            Ok(formatted(&format, &instant.to_zoned(host.zone.clone())))
+        },
+    )?;
     globals.raw_set("date", date)?;
     let host = Rc::clone(daemon);
     let parse = sandbox.function(

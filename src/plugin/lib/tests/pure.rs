@@ -262,8 +262,8 @@ fn dates() {
             "86400 nil",
         ),
         (
-            "return math.abs(strtotime('now') - os.time()) <= 1, #date(FMT_DT)",
-            "true 19",
+            "return math.abs(strtotime('now') - os.time()) <= 1, #date(FMT_DT), date(nil, 0) == date(FMT_DT, 0), #date()",
+            "true 19 true 19",
         ),
         (
             "x = date('Y', 1e300)",
