@@ -1,13 +1,18 @@
-//! The daemon as a service: what it tells its manager, sockets it is handed, who it becomes, files it makes.
+//! The daemon as a service: what it tells its manager, sockets it is handed, who it becomes, files it makes, and how it is
+//! installed.
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod init;
+mod install;
 mod manager;
 mod sockets;
 mod users;
 
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -46,6 +51,23 @@ impl Drop for Started {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Whether a folder of ours is root's.
+fn is_root(folder: &Path) -> bool {
+    fs::metadata(folder).expect("there").uid() == 0
+}
+
+/// Says `skipped: …` where it is not; fails then when the environment variable `CI` is set.
+#[track_caller]
+fn may(what: &str, folder: &Path) -> bool {
+    let may = is_root(folder);
+    if !may {
+        let text = format!("skipped: only root may {what}");
+        assert!(std::env::var_os("CI").is_none(), "{text}");
+        eprintln!("{text}");
+    }
+    may
 }
 
 /// The binary in a folder, on any free port.

@@ -7,20 +7,15 @@ use std::process::{Command, Stdio};
 use crate::common::http::get;
 use crate::common::server::{Folder, Server};
 use crate::common::wait_for;
-use crate::{Started, jdserver};
+use crate::{Started, is_root, jdserver, may};
 
 /// What Debian and its kin have in any case.
 const USER: &str = "nobody";
 
-fn is_root(folder: &Folder) -> bool {
-    fs::metadata(&folder.0).expect("there").uid() == 0
-}
-
 #[test]
 fn root_becomes_the_user_for_good() {
     let folder = Folder::new();
-    if !is_root(&folder) {
-        eprintln!("skipped: only root may become somebody else");
+    if !may("become somebody else", &folder.0) {
         return;
     }
     fs::write(
@@ -96,7 +91,7 @@ fn users_that_cannot_be() {
         ),
         ("root", "", "only root may become root"),
     ] {
-        let want = if is_root(&folder) { root } else { other };
+        let want = if is_root(&folder.0) { root } else { other };
         if want.is_empty() {
             continue;
         }
