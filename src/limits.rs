@@ -144,6 +144,8 @@ pub const SQL_VALUES_MAX: usize = 32_766;
 pub const PLUGIN_ANSWER_BYTES_MAX: usize = 4 << 20;
 /// What a session may hold, as JSON. Beyond: an error.
 pub const SESSION_BYTES_MAX: usize = 1 << 20;
+/// Locks of session files: more sessions share them.
+pub const SESSION_LOCKS: usize = 32;
 /// A table's or column's name in `dbInsert` and `dbUpdate`. Beyond: an error.
 pub const SQL_NAME_BYTES_MAX: usize = 128;
 /// Messages the plugin thread takes before its coroutines run.

@@ -11,8 +11,10 @@ pub struct ApiRecord {
     pub user_agent: Box<str>,
     /// The parameter `_app`.
     pub app: Box<str>,
-    /// The cookie of its session; empty for none.
+    /// Its session's id: of the one that a plugin used, else as its cookie says; empty for none.
     pub session: Box<str>,
+    /// Who was logged in in the session that a plugin used.
+    pub user: Option<i64>,
     /// The action's name.
     pub action: Box<str>,
     /// How long it took, ms.

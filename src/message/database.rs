@@ -83,12 +83,16 @@ pub enum SessionJob {
         /// The cookie's value.
         id: Option<Box<str>>,
     },
-    /// Replace it atomically.
+    /// Change members of what is there by now, atomically.
     Store {
         /// As loaded.
         id: Box<str>,
-        /// All of `_SESSION`.
-        data: Value,
+        /// Members of `_SESSION` that were set, an object.
+        set: Value,
+        /// Names of those that were removed.
+        removed: Vec<Box<str>>,
+        /// It was made by this call; else, where nothing is there, it was destroyed meanwhile and stays so.
+        is_new: bool,
     },
     /// Remove it.
     Destroy {

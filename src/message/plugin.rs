@@ -171,7 +171,7 @@ pub struct PluginCallEvent {
 }
 
 /// What a plugin may know of an HTTP request.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestInfo {
     /// `GET`, `POST` …
     pub method: Box<str>,
@@ -188,6 +188,26 @@ pub struct RequestInfo {
 /// Names and values of headers.
 pub type Headers = Vec<(Box<str>, Box<str>)>;
 
+/// The session that a call used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionUse {
+    /// Its id.
+    pub id: Box<str>,
+    /// Whom it knows as logged in.
+    pub user: Option<i64>,
+    /// `NAME=ID`, where the call began it: what comes later in the same request is part of it.
+    pub cookie: Option<Box<str>>,
+}
+
+/// What a call leaves besides its answer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct CallTraces {
+    /// Headers to add to the response (`env:header`, cookies): checked, no CR or LF, no framing header.
+    pub headers: Headers,
+    /// Its session, where it used one.
+    pub session: Option<Box<SessionUse>>,
+}
+
 /// Handlers of an event ended, or their time did.
 #[derive(Debug)]
 pub struct EventDone {
@@ -196,8 +216,8 @@ pub struct EventDone {
     /// Of a call or shape: its answer, a [`crate::call::answer::Data::Page`] where it wrote one itself. Of
     /// others: `Ok(Data::Null)`, also where a handler failed, which is logged.
     pub answer: Answer,
-    /// Headers to add to the response (`env:header`, cookies): checked, no CR or LF, no framing header.
-    pub headers: Headers,
+    /// What else it left.
+    pub traces: CallTraces,
 }
 
 /// A call that a coroutine makes of the server: push, getUsers, setTimeout … or another plugin's.

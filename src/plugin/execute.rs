@@ -14,7 +14,7 @@ use crate::message::database::{
     DatabaseAnswer, DatabaseDone, DatabaseJob, DatabaseOp, SessionJob, SqlValue,
 };
 use crate::message::plugin::{
-    PluginCall, SocketAction, TaskDone, TaskId, TaskJob, TaskOutcome, TaskWork,
+    CallTraces, PluginCall, SocketAction, TaskDone, TaskId, TaskJob, TaskOutcome, TaskWork,
 };
 use crate::message::{Job, ReactorMsg};
 use crate::plugin::http::HttpOutcome;
@@ -161,12 +161,21 @@ impl Scheduler {
                 _ => Ok(Begun::Now(values(lua, true))),
             },
             "session" => {
-                let (kind, id, data): (String, Option<String>, Value) = take(arguments, lua)?;
+                type Session = (
+                    String,
+                    Option<String>,
+                    Value,
+                    Option<Vec<String>>,
+                    Option<bool>,
+                );
+                let (kind, id, set, removed, is_new): Session = take(arguments, lua)?;
                 let id = id.map(String::into);
                 let job = match (kind.as_str(), id) {
                     ("store", Some(id)) => SessionJob::Store {
                         id,
-                        data: to_json(lua, &data)?,
+                        set: to_json(lua, &set)?,
+                        removed: removed.into_iter().flatten().map(String::into).collect(),
+                        is_new: is_new == Some(true),
                     },
                     ("destroy", Some(id)) => SessionJob::Destroy { id },
                     (_, id) => SessionJob::Load { id },
@@ -268,7 +277,7 @@ impl Scheduler {
                     let answer = outcome
                         .map(|_| Data::Null)
                         .map_err(|why| CallError::new(3, String::from(why)));
-                    self.event_done(ticket, answer, Vec::new());
+                    self.event_done(ticket, answer, CallTraces::default());
                 }
                 None => self.wake_with(id, |lua| database_values(lua, outcome)),
             },
@@ -282,7 +291,11 @@ impl Scheduler {
             TaskOutcome::Failed => {
                 let text = "a worker failed: see the server's log";
                 if let Some(ticket) = self.ends.remove(&id) {
-                    return self.event_done(ticket, Err(CallError::new(3, text)), Vec::new());
+                    return self.event_done(
+                        ticket,
+                        Err(CallError::new(3, text)),
+                        CallTraces::default(),
+                    );
                 }
                 self.http_is_over(id, Err(text.into()), false);
                 self.wake_with(id, |_| Err(text.to_owned()));
@@ -326,7 +339,11 @@ impl Scheduler {
         let work = TaskWork::Database(end_of(transaction, commit));
         match (self.ports.submit)(Job::Task(Box::new(TaskJob { task, work }))) {
             Ok(()) => drop(self.ends.insert(task, ticket)),
-            Err(_) => self.event_done(ticket, Err(CallError::new(3, TOO_BUSY)), Vec::new()),
+            Err(_) => self.event_done(
+                ticket,
+                Err(CallError::new(3, TOO_BUSY)),
+                CallTraces::default(),
+            ),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::call::answer::Answer;
 use crate::call::error::CallError;
 use crate::limits::{PLUGIN_MEMORY_BYTES_MAX, PLUGIN_SLICE_MS};
 use crate::message::plugin::{
-    EventKind, Headers, PluginCallEvent, PluginSources, PluginTable, RequestInfo,
+    CallTraces, EventKind, PluginCallEvent, PluginSources, PluginTable, RequestInfo,
 };
 use crate::plugin::lib::host::Host;
 use crate::plugin::lib::library::{Begun, Library};
@@ -99,7 +99,7 @@ impl Program {
         &self,
         run: &Run,
         outcome: Result<MultiValue, CallError>,
-    ) -> (Answer, Headers) {
+    ) -> (Answer, CallTraces) {
         self.library.finish_run(&self.sandbox, run, outcome)
     }
 

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::ids::{ConnId, Now};
 use crate::limits::{PLUGIN_COROUTINES_MAX, PLUGIN_LOG_BYTES_MAX, PLUGIN_RUN_MS_PER_TURN};
 use crate::message::plugin::{
-    EventDone, EventKind, Headers, PluginEvent, PluginEventKind, PluginLoad, PluginMsg,
+    CallTraces, EventDone, EventKind, PluginEvent, PluginEventKind, PluginLoad, PluginMsg,
     PluginTable, PluginsLoaded, TaskId,
 };
 use crate::message::{LogFile, LogLine, ReactorMsg};
@@ -316,8 +316,8 @@ impl Scheduler {
                 }
             }
             Purpose::Call(ticket, run, _) => {
-                let (answer, headers) = program.finish_run(&run, outcome);
-                self.event_done(ticket, answer, headers);
+                let (answer, traces) = program.finish_run(&run, outcome);
+                self.event_done(ticket, answer, traces);
             }
             Purpose::Handle(handling) => {
                 if let Err(error) = outcome {
@@ -338,7 +338,7 @@ impl Scheduler {
                 PluginEventKind::Call(call) => Err(CallError::unknown_action(&call.action)),
                 _ => Ok(Data::Null),
             };
-            return self.event_done(event.ticket, answer, Vec::new());
+            return self.event_done(event.ticket, answer, CallTraces::default());
         };
         let ticket = event.ticket;
         match event.kind {
@@ -396,7 +396,7 @@ impl Scheduler {
                 .map_err(|text| CallError::new(4, text))
         });
         if let Err(error) = begun {
-            self.event_done(ticket, Err(error), Vec::new());
+            self.event_done(ticket, Err(error), CallTraces::default());
         }
     }
 
@@ -414,7 +414,7 @@ impl Scheduler {
             Ok(arguments) => arguments,
             Err(error) => {
                 self.log_failure(&name, &CallError::new(4, error.to_string()));
-                return self.event_done(ticket, Ok(Data::Null), Vec::new());
+                return self.event_done(ticket, Ok(Data::Null), CallTraces::default());
             }
         };
         if let Some(fd) = fd {
@@ -451,7 +451,7 @@ impl Scheduler {
     }
 
     fn end_handling(&mut self, ticket: Option<ConnId>, fd: Option<u64>) {
-        self.event_done(ticket, Ok(Data::Null), Vec::new());
+        self.event_done(ticket, Ok(Data::Null), CallTraces::default());
         if let Some(fd) = fd
             && let Some(Some(close)) = self.busy.remove(&fd)
         {
@@ -459,11 +459,16 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn event_done(&mut self, ticket: Option<ConnId>, answer: Answer, headers: Headers) {
+    pub(super) fn event_done(
+        &mut self,
+        ticket: Option<ConnId>,
+        answer: Answer,
+        traces: CallTraces,
+    ) {
         let done = Box::new(EventDone {
             ticket,
             answer,
-            headers,
+            traces,
         });
         (self.ports.tell_reactor)(ReactorMsg::EventDone(done));
     }

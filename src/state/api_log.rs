@@ -179,13 +179,15 @@ impl<S> Server<S> {
             }
         }
         let cookies = header("cookie");
+        let question_mark = usize::from(!head.query.is_empty());
+        let target_bytes = head.path.len() + question_mark + head.query.len();
         Box::new(ApiRecord {
             address: name(&self.address_text(&caller)),
             user_agent: name(&header("user-agent")),
             app: name(app),
             session: name(session_of(&cookies, app)),
             request: cut(&request, API_LOG_REQUEST_BYTES_MAX).into(),
-            request_bytes: (head.path.len() + head.query.len() + body.len()) as u64,
+            request_bytes: (target_bytes + body.len()) as u64,
             version: name(parameter("_ver")),
             ..ApiRecord::default()
         })

@@ -8,7 +8,7 @@ use crate::call::shape::Shape;
 use crate::ids::ConnId;
 use crate::limits::POLL_INPUT_BYTES_MAX;
 use crate::message::api_log::ApiRecord;
-use crate::message::plugin::{RequestInfo, TaskId};
+use crate::message::plugin::{CallTraces, RequestInfo, TaskId};
 use crate::proto::body::BodyReader;
 use crate::proto::outbound::Outbound;
 use crate::proto::response::Persistence;
@@ -187,6 +187,25 @@ pub(super) struct Heard {
     /// The connection's app, or the one pushed to.
     pub app: Box<str>,
     pub text: Box<str>,
+}
+
+impl Meta {
+    /// What a plugin's call left: for the response, for ApiLog, and for later calls of the same batch.
+    pub fn take_traces(&mut self, traces: CallTraces) {
+        self.headers.extend(traces.headers);
+        let Some(session) = traces.session else {
+            return;
+        };
+        if let (Some(cookie), Some(request)) = (session.cookie, &mut self.request) {
+            // Who looks for a cookie takes the first.
+            let headers = &mut Arc::make_mut(request).headers;
+            headers.insert(0, ("cookie".into(), cookie));
+        }
+        if let Some(record) = &mut self.record {
+            record.session = session.id;
+            record.user = session.user.or(record.user);
+        }
+    }
 }
 
 impl<S> Connection<S> {

@@ -304,12 +304,11 @@ impl<S> Server<S> {
         let Some(id) = done.ticket else {
             return;
         };
-        if !done.headers.is_empty()
-            && let Some(conn) = live(&mut self.conns, id)
+        if let Some(conn) = live(&mut self.conns, id)
             && let Some(parked) = &mut conn.parked
             && let ReplyAs::Http { meta, .. } = &mut parked.reply
         {
-            meta.headers.extend(done.headers);
+            meta.take_traces(done.traces);
         }
         self.resume_with(id, Some(done.answer));
     }

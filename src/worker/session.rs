@@ -1,14 +1,18 @@
 //! Session files of plugins: one per session, JSON, `session/ID.json` in the data folder. Never decides who has which.
+//!
+//! The original locks a session for the whole of a call, so that calls of one user wait for each other. Here nobody waits: a
+//! call tells which members it changed, and only those go into what the file holds by then.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Map, Value};
 
-use crate::limits::SESSION_BYTES_MAX;
+use crate::limits::{SESSION_BYTES_MAX, SESSION_LOCKS};
 use crate::message::database::{SessionDone, SessionJob};
 use crate::proto::json;
 use crate::worker::regular;
@@ -16,21 +20,44 @@ use crate::worker::regular;
 /// Bytes of chance in an id, told as twice as many hexadecimal digits.
 const ID_BYTES: usize = 16;
 
+/// Who changes a session's file holds its lock, for as long as that takes; sessions share them.
+#[derive(Debug, Default)]
+pub struct SessionLocks([Mutex<()>; SESSION_LOCKS]);
+
+impl SessionLocks {
+    fn lock(&self, id: &str) -> MutexGuard<'_, ()> {
+        let sum: usize = id.bytes().map(usize::from).sum();
+        let lock = &self.0[sum % SESSION_LOCKS];
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Does what a coroutine asked for. Errors: one line.
-pub fn run(data_dir: &Path, job: SessionJob) -> SessionDone {
+pub fn run(data_dir: &Path, locks: &SessionLocks, job: SessionJob) -> SessionDone {
     let folder = data_dir.join("session");
+    let known = |id: &str| path_of(&folder, id).ok_or(Box::<str>::from("no such session"));
     match job {
         SessionJob::Load { id } => load(&folder, id.as_deref()),
-        SessionJob::Store { id, data } => match path_of(&folder, &id) {
-            Some(path) => store(&folder, &path, &data)
-                .map(|()| (id, Value::Null))
-                .map_err(|error| wrong(&path, &error)),
-            None => Err("no such session".into()),
-        },
-        SessionJob::Destroy { id } => {
-            let Some(path) = path_of(&folder, &id) else {
-                return Err("no such session".into());
+        SessionJob::Store {
+            id,
+            set,
+            removed,
+            is_new,
+        } => {
+            let path = known(&id)?;
+            let _guard = locks.lock(&id);
+            let outcome = match stored(&path) {
+                Ok(None) if !is_new => Ok(()),
+                Ok(data) => store(&folder, &path, changed(data, set, &removed)),
+                Err(error) => Err(error),
             };
+            outcome
+                .map(|()| (id, Value::Null))
+                .map_err(|error| wrong(&path, &error))
+        }
+        SessionJob::Destroy { id } => {
+            let path = known(&id)?;
+            let _guard = locks.lock(&id);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => Err(wrong(&path, &error)),
                 _ => Ok((id, Value::Null)),
@@ -39,21 +66,38 @@ pub fn run(data_dir: &Path, job: SessionJob) -> SessionDone {
     }
 }
 
+/// What a file holds; `None` where there is none.
+fn stored(path: &Path) -> io::Result<Option<Value>> {
+    let (bytes, _) = match regular::read(path, SESSION_BYTES_MAX as u64) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read?,
+    };
+    let data = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+        log::warn!("{}: {error}: the session begins anew", path.display());
+        empty()
+    });
+    Ok(Some(data))
+}
+
+fn changed(data: Option<Value>, set: Value, removed: &[Box<str>]) -> Value {
+    let mut members = match data {
+        Some(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    members.retain(|name, _| !removed.iter().any(|removed| **removed == **name));
+    if let Value::Object(set) = set {
+        members.extend(set);
+    }
+    Value::Object(members)
+}
+
 /// What is stored under an id of ours; a new id where there is nothing, so that nobody chooses their own.
 fn load(folder: &Path, id: Option<&str>) -> SessionDone {
     let known = id.and_then(|id| Some((id, path_of(folder, id)?)));
-    if let Some((id, path)) = known {
-        match regular::read(&path, SESSION_BYTES_MAX as u64) {
-            Ok((bytes, _)) => {
-                let data = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                    log::warn!("{}: {error}: the session begins anew", path.display());
-                    empty()
-                });
-                return Ok((id.into(), data));
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(wrong(&path, &error)),
-        }
+    if let Some((id, path)) = known
+        && let Some(data) = stored(&path).map_err(|error| wrong(&path, &error))?
+    {
+        return Ok((id.into(), data));
     }
     let mut bytes = [0; ID_BYTES];
     SystemRandom::new()
@@ -74,10 +118,10 @@ fn path_of(folder: &Path, id: &str) -> Option<PathBuf> {
     is_ours.then(|| folder.join(format!("{id}.json")))
 }
 
-/// Replaces the file whole: who reads it meanwhile sees the old or the new one.
-fn store(folder: &Path, path: &Path, data: &Value) -> io::Result<()> {
+/// Replaces the file whole: who reads it meanwhile sees the old or the new one. The session's lock is held.
+fn store(folder: &Path, path: &Path, data: Value) -> io::Result<()> {
     let mut text = Vec::new();
-    json::write(&mut text, data);
+    json::write(&mut text, &data);
     if text.len() > SESSION_BYTES_MAX {
         return Err(io::Error::new(
             ErrorKind::FileTooLarge,
@@ -88,10 +132,7 @@ fn store(folder: &Path, path: &Path, data: &Value) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    // Two calls of one session may store at once.
-    let thread = format!("{:?}", std::thread::current().id());
-    let digits: String = thread.chars().filter(char::is_ascii_digit).collect();
-    let temporary = path.with_extension(format!("{digits}.tmp"));
+    let temporary = path.with_extension("tmp");
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -117,42 +158,114 @@ mod tests {
     use super::*;
     use crate::test_dir::TestDir;
 
-    #[track_caller]
-    fn new(dir: &Path, id: Option<&str>) -> Box<str> {
-        let id = id.map(Box::from);
-        let (id, data) = run(dir, SessionJob::Load { id }).expect("loaded");
-        assert_eq!(data, json!({}));
-        id
+    /// Session files in a folder of their own.
+    struct Fixture {
+        dir: TestDir,
+        locks: SessionLocks,
+    }
+
+    impl Fixture {
+        fn new(name: &str) -> Self {
+            Fixture {
+                dir: TestDir::new(name),
+                locks: SessionLocks::default(),
+            }
+        }
+
+        fn run(&self, job: SessionJob) -> SessionDone {
+            run(&self.dir.0, &self.locks, job)
+        }
+
+        #[track_caller]
+        fn make(&self, id: Option<&str>) -> Box<str> {
+            let id = id.map(Box::from);
+            let (id, data) = self.run(SessionJob::Load { id }).expect("loaded");
+            assert_eq!(data, json!({}));
+            id
+        }
+
+        fn load(&self, id: &str) -> SessionDone {
+            self.run(SessionJob::Load {
+                id: Some(id.into()),
+            })
+        }
+
+        fn store(&self, id: &str, set: Value, removed: &[&str], is_new: bool) -> SessionDone {
+            self.run(SessionJob::Store {
+                id: id.into(),
+                set,
+                removed: removed.iter().map(|&name| name.into()).collect(),
+                is_new,
+            })
+        }
+
+        fn path(&self, id: &str) -> PathBuf {
+            self.dir.0.join("session").join(format!("{id}.json"))
+        }
     }
 
     #[test]
     fn what_is_stored_is_found_until_it_is_destroyed() {
-        let dir = TestDir::new("session");
-        let id = new(&dir.0, None);
+        let fixture = Fixture::new("session");
+        let id = fixture.make(None);
         let data = json!({"uid": 7, "name": "梁"});
-        let store = SessionJob::Store {
-            id: id.clone(),
-            data: data.clone(),
-        };
-        run(&dir.0, store).expect("stored");
-        let load = || SessionJob::Load {
-            id: Some(id.clone()),
-        };
-        assert_eq!(run(&dir.0, load()), Ok((id.clone(), data)));
-        let path = dir.0.join("session").join(format!("{id}.json"));
+        fixture.store(&id, data.clone(), &[], true).expect("stored");
+        assert_eq!(fixture.load(&id), Ok((id.clone(), data)));
+        let path = fixture.path(&id);
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         fs::write(&path, "{broken").expect("written");
-        assert_eq!(run(&dir.0, load()), Ok((id.clone(), json!({}))));
-        run(&dir.0, SessionJob::Destroy { id: id.clone() }).expect("gone");
+        assert_eq!(fixture.load(&id), Ok((id.clone(), json!({}))));
+        let destroy = SessionJob::Destroy { id: id.clone() };
+        fixture.run(destroy).expect("gone");
         assert!(!path.exists());
-        assert_ne!(new(&dir.0, Some(&id)), id);
+        assert_ne!(fixture.make(Some(&id)), id);
+        // A call that was under way meanwhile does not log in again who logged out.
+        fixture
+            .store(&id, json!({"a": 1}), &[], false)
+            .expect("no error");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn only_what_a_call_changed_is_written_over_what_is_there() {
+        let fixture = Fixture::new("session-members");
+        let id = fixture.make(None);
+        let first = json!({"uid": 7, "cart": [1], "old": true});
+        fixture.store(&id, first, &[], true).expect("stored");
+        // Two calls loaded that; each stores what it changed.
+        fixture
+            .store(&id, json!({"cart": [1, 2]}), &[], false)
+            .expect("stored");
+        fixture
+            .store(&id, json!({"lang": "zh"}), &["old", "none"], false)
+            .expect("stored");
+        let all = json!({"uid": 7, "cart": [1, 2], "lang": "zh"});
+        assert_eq!(fixture.load(&id), Ok((id.clone(), all)));
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (fixture, id) = (&fixture, &id);
+                scope.spawn(move || {
+                    for n in 0..25 {
+                        let name = format!("{thread}-{n}");
+                        fixture
+                            .store(id, json!({ name: n }), &[], false)
+                            .expect("stored");
+                    }
+                });
+            }
+        });
+        let (_, data) = fixture.load(&id).expect("loaded");
+        assert_eq!(data.as_object().map(Map::len), Some(103));
+        let entries = fs::read_dir(fixture.dir.0.join("session")).expect("a folder");
+        assert_eq!(entries.count(), 1, "nothing else is left there");
     }
 
     #[test]
     fn nobody_chooses_an_id_or_leaves_the_folder() {
-        let dir = TestDir::new("session-ids");
-        fs::write(dir.0.join("jdserver.json"), "{}").expect("written");
+        let fixture = Fixture::new("session-ids");
+        let file = fixture.dir.0.join("jdserver.json");
+        fs::write(&file, "{}").expect("written");
         for id in [
             "",
             "../jdserver",
@@ -160,38 +273,28 @@ mod tests {
             "0123456789ABCDEF0123456789ABCDEF",
             "../../../../../../../../etc/passw",
         ] {
-            assert_ne!(&*new(&dir.0, Some(id)), id);
+            assert_ne!(&*fixture.make(Some(id)), id);
         }
         for id in ["../jdserver", "x"] {
-            let data = json!({});
-            assert!(
-                run(
-                    &dir.0,
-                    SessionJob::Store {
-                        id: id.into(),
-                        data
-                    }
-                )
-                .is_err()
-            );
-            assert!(run(&dir.0, SessionJob::Destroy { id: id.into() }).is_err());
+            assert!(fixture.store(id, json!({}), &[], true).is_err());
+            assert!(fixture.run(SessionJob::Destroy { id: id.into() }).is_err());
         }
-        assert!(dir.0.join("jdserver.json").exists());
+        assert!(file.exists());
     }
 
     #[test]
     fn too_much_is_refused_and_leaves_what_was() {
-        let dir = TestDir::new("session-large");
-        let id = new(&dir.0, None);
-        let store = |data| SessionJob::Store {
-            id: id.clone(),
-            data,
-        };
-        run(&dir.0, store(json!({"a": 1}))).expect("stored");
-        assert!(run(&dir.0, store(json!("x".repeat(SESSION_BYTES_MAX)))).is_err());
-        let load = SessionJob::Load {
-            id: Some(id.clone()),
-        };
-        assert_eq!(run(&dir.0, load), Ok((id, json!({"a": 1}))));
+        let fixture = Fixture::new("session-large");
+        let id = fixture.make(None);
+        fixture
+            .store(&id, json!({"a": 1}), &[], true)
+            .expect("stored");
+        let half = "x".repeat(SESSION_BYTES_MAX / 2);
+        fixture
+            .store(&id, json!({"b": half}), &[], false)
+            .expect("stored");
+        assert!(fixture.store(&id, json!({"c": half}), &[], false).is_err());
+        let (_, data) = fixture.load(&id).expect("loaded");
+        assert_eq!(data, json!({"a": 1, "b": half}));
     }
 }

@@ -8,7 +8,7 @@ use crate::message::database::SessionJob;
 use crate::message::plugin::TaskOutcome;
 use crate::worker::callback::Callbacks;
 use crate::worker::resolver::Guard;
-use crate::worker::session;
+use crate::worker::session::{self, SessionLocks};
 
 /// Calls a URL for a plugin: the whole answer.
 pub fn fetch(callbacks: &Callbacks, request: CallbackRequest, timeout_ms: u64) -> TaskOutcome {
@@ -22,8 +22,8 @@ pub fn fetch(callbacks: &Callbacks, request: CallbackRequest, timeout_ms: u64) -
 }
 
 /// Reads or writes a session's file.
-pub fn session(data_dir: &Path, job: SessionJob) -> TaskOutcome {
-    TaskOutcome::Session(session::run(data_dir, job))
+pub fn session(data_dir: &Path, locks: &SessionLocks, job: SessionJob) -> TaskOutcome {
+    TaskOutcome::Session(session::run(data_dir, locks, job))
 }
 
 /// The first address of `host:port` that may be connected to.

@@ -20,6 +20,8 @@ use crate::worker::plugin_files;
 #[cfg(feature = "lua")]
 use crate::worker::pool::Kept;
 use crate::worker::pool::Labour;
+#[cfg(feature = "lua")]
+use crate::worker::session::SessionLocks;
 use crate::worker::slow::Slow;
 #[cfg(feature = "lua")]
 use crate::worker::task;
@@ -48,6 +50,9 @@ pub struct Work {
     pub callbacks: Arc<Callbacks>,
     /// What is told of slow work.
     pub slow: Arc<Slow>,
+    /// Who changes which session.
+    #[cfg(feature = "lua")]
+    pub sessions: Arc<SessionLocks>,
     /// The database of plugins.
     #[cfg(feature = "lua")]
     pub database: Arc<Database<Asker>>,
@@ -129,7 +134,7 @@ impl Work {
                 }
                 outcome
             }
-            TaskWork::Session(job) => task::session(&self.data_dir, job),
+            TaskWork::Session(job) => task::session(&self.data_dir, &self.sessions, job),
             TaskWork::Resolve { address } => task::resolve(&self.callbacks.guard(), &address),
         };
         Some(JobDone::Task(Box::new(TaskDone { task, outcome })))

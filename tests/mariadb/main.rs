@@ -415,10 +415,27 @@ fn the_server_may_be_started_anew(server: &mut MariaDb) {
     );
 }
 
+const LOGIN: &str = r#"
+function api_login(env) env:session_start() env._SESSION.uid = 42 end
+function api_whoami(env) env:session_start() return env._SESSION.uid end
+function api_fails(env) env:session_start() jdRet(E_FORBIDDEN, "no") end
+function api_logout(env) env:session_destroy() end
+"#;
+
 /// The daemon itself, from the settings to the table.
 fn calls_are_logged(place: &str) {
     let settings = format!("P_DB = '{place}'\nP_DBCRED = '{CREDENTIALS}'\nenableApiLog = 1\n");
-    let server = Server::configured(&settings);
+    let server = Server::setup()
+        .settings(&settings)
+        .file("api.lua", LOGIN)
+        .start();
+    let login = ask_port(server.port(), "GET", "/login", "User-Agent: tea\r\n", "");
+    let cookie = login.header("set-cookie").expect("a cookie");
+    let cookie = cookie.split(';').next().expect("a pair");
+    let header = format!("Cookie: {cookie}\r\n");
+    for target in ["/whoami?_app=user2", "/fails?pwd=x", "/logout"] {
+        ask_port(server.port(), "GET", target, &header, "");
+    }
     let calls =
         r#"[{"ac":"getUsers","get":{"app":"a"}},{"ac":"push","post":{"app":"a","pwd":"x"}}]"#;
     let type_is_json = "Content-Type: application/json\r\n";
@@ -432,9 +449,37 @@ fn calls_are_logged(place: &str) {
     let sql = "select ac, count(*), min(retval), max(ver) from ApiLog group by ac order by ac";
     let want = [
         [text("batch"), Integer(1), Integer(0), text("")],
+        [text("fails"), Integer(1), Integer(5), text("")],
         [text("getUsers"), Integer(20), Integer(0), text("1")],
+        [text("login"), Integer(1), Integer(0), text("")],
+        [text("logout"), Integer(1), Integer(0), text("")],
+        [text("whoami"), Integer(1), Integer(0), text("")],
     ];
     assert_eq!(rows(&database, None, sql), want);
+    let sql = "select ac, app, userId, req, res, reqsz, ressz, ses, serverRev from ApiLog where ses <> '' order by ac";
+    let row = |ac: &str, app: &str, req: &str, res: &str, reqsz: i64| {
+        [
+            text(ac),
+            text(app),
+            Integer(42),
+            text(req),
+            text(res),
+            Integer(reqsz),
+            Integer(res.len() as i64 + 1),
+            text(&cookie["userid=".len()..]),
+            text(env!("CARGO_PKG_VERSION")),
+        ]
+    };
+    let want = [
+        row("fails", "user", "pwd=?", "[5,\"禁止操作\",\"no\"]", 12),
+        row("login", "user", "", "[0,null]", 6),
+        row("logout", "user", "", "[0,null]", 7),
+        row("whoami", "user2", "_app=user2", "[0,42]", 18),
+    ];
+    assert_eq!(rows(&database, None, sql), want);
+    let sql = "select ua, addr, t < 10000, length(tm) from ApiLog where ac = 'login'";
+    let want = [text("tea"), text("127.0.0.1"), Integer(1), Integer(19)];
+    assert_eq!(rows(&database, None, sql), [want]);
     let sql = "select b.ac, b.retval, b.req from ApiLog a, ApiLog1 b where a.id = b.apiLogId and a.ac = 'batch' order by b.id";
     let want = [
         [text("getUsers"), Integer(0), text(r#"{"app":"a"}"#)],

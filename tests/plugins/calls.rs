@@ -1,6 +1,7 @@
 //! What calls and objects of plugins answer.
 
 use crate::common::http::{ask, get};
+use crate::common::wait_for;
 use crate::shop;
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -56,6 +57,43 @@ fn a_session_lasts_from_call_to_call() {
     let second = ask(&server, "GET", "/visits", &header, "");
     assert_eq!(second.text(), "[0,2]\n");
     assert_eq!(second.header("set-cookie"), None);
+}
+
+/// Each writes what it changed over what is there, not over what it has read.
+#[test]
+fn calls_of_one_session_at_once_lose_nothing() {
+    let server = shop();
+    let visit = ask(&server, "GET", "/visits", "", "");
+    let cookie = visit.header("set-cookie").expect("a cookie");
+    let header = format!("Cookie: {cookie}\r\n");
+    let get = |target: &str| ask(&server, "GET", target, &header, "").text();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| get("/first"));
+        // It has read the session once it waits.
+        wait_for("the first call to wait", || {
+            (get("/begun") == "[0,true]\n").then_some(())
+        });
+        assert_eq!(get("/second"), "[0,null]\n");
+        assert_eq!(
+            first.join().expect("no panic"),
+            "[0,{\"first\":true,\"n\":1}]\n"
+        );
+    });
+    assert_eq!(get("/session"), "[0,{\"first\":true,\"second\":true}]\n");
+}
+
+#[test]
+fn a_batch_goes_on_in_the_session_that_it_began() {
+    let server = shop();
+    let calls = r#"[{"ac":"visits"},{"ac":"visits"},{"ac":"session"}]"#;
+    let answer = ask(
+        &server,
+        "POST",
+        "/batch",
+        "Content-Type: application/json\r\n",
+        calls,
+    );
+    assert_eq!(answer.text(), "[0,[[0,1],[0,2],[0,{\"n\":2}]]]\n");
 }
 
 #[test]

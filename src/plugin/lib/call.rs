@@ -12,7 +12,7 @@ use crate::call::callback;
 use crate::limits::{
     PLUGIN_HEADERS_BYTES_MAX, PLUGIN_HEADERS_MAX, PLUGIN_PAGE_BYTES_MAX, PLUGIN_TEXT_BYTES_MAX,
 };
-use crate::message::plugin::{Headers, RequestInfo};
+use crate::message::plugin::{CallTraces, RequestInfo, SessionUse};
 use crate::plugin::sandbox::{Sandbox, error_text};
 use crate::proto::token;
 
@@ -23,7 +23,7 @@ pub(in crate::plugin) struct CallState(Rc<RefCell<Inner>>);
 #[derive(Default)]
 struct Inner {
     request: Option<Arc<RequestInfo>>,
-    headers: Headers,
+    traces: CallTraces,
     content_type: Option<Box<str>>,
     /// What the plugin wrote, once it did.
     body: Option<Vec<u8>>,
@@ -41,25 +41,25 @@ impl CallState {
         lua.create_any_userdata(self.clone())
     }
 
-    /// What the plugin wrote itself, and the headers of its response. Leaves nothing.
-    pub fn take(&self) -> (Option<Page>, Headers) {
+    /// What the plugin wrote itself, and what else it left. Leaves nothing.
+    pub fn take(&self) -> (Option<Page>, CallTraces) {
         let mut inner = self.0.borrow_mut();
         let page = inner.body.take().map(|body| Page {
             content_type: inner.content_type.take().unwrap_or_else(|| TEXT.into()),
             body: body.into(),
         });
-        (page, std::mem::take(&mut inner.headers))
+        (page, std::mem::take(&mut inner.traces))
     }
 
     /// The same of a shape: a body in place of what the plugin wrote, or at least an empty one.
-    pub fn page(&self, body: Option<Vec<u8>>) -> (Page, Headers) {
+    pub fn page(&self, body: Option<Vec<u8>>) -> (Page, CallTraces) {
         {
             let mut inner = self.0.borrow_mut();
             let written = inner.body.take().unwrap_or_default();
             inner.body = Some(body.unwrap_or(written));
         }
-        let (page, headers) = self.take();
-        (page.unwrap_or_else(empty_page), headers)
+        let (page, traces) = self.take();
+        (page.unwrap_or_else(empty_page), traces)
     }
 
     fn header(&self, name: &str) -> Option<String> {
@@ -107,20 +107,21 @@ impl CallState {
         let is_many = name.eq_ignore_ascii_case("Set-Cookie");
         if !is_many {
             inner
+                .traces
                 .headers
                 .retain(|(given, _)| !given.eq_ignore_ascii_case(name));
         }
-        let bytes: usize = inner
-            .headers
+        let headers = &mut inner.traces.headers;
+        let bytes: usize = headers
             .iter()
             .map(|(name, value)| name.len() + value.len() + 4)
             .sum();
-        if inner.headers.len() >= PLUGIN_HEADERS_MAX
+        if headers.len() >= PLUGIN_HEADERS_MAX
             || bytes + name.len() + value.len() + 4 > PLUGIN_HEADERS_BYTES_MAX
         {
             return Err("header: too many or too long ones".to_owned());
         }
-        inner.headers.push((name.into(), value.into()));
+        headers.push((name.into(), value.into()));
         Ok(())
     }
 
@@ -143,6 +144,18 @@ impl CallState {
             (given == name).then(|| value.trim_matches('"').to_owned())
         };
         cookies.split(';').find_map(pair)
+    }
+
+    /// The call uses a session, begun by it where `name` is its cookie's. Whoever logs out is who was logged in.
+    fn use_session(&self, id: &str, user: Option<i64>, name: Option<&str>) {
+        let mut inner = self.0.borrow_mut();
+        let before = inner.traces.session.take().unwrap_or_default();
+        let cookie = name.map(|name| format!("{name}={id}").into());
+        inner.traces.session = Some(Box::new(SessionUse {
+            id: id.into(),
+            user: user.or(before.user),
+            cookie: cookie.or(before.cookie),
+        }));
     }
 
     /// Method, path, query and address.
@@ -221,6 +234,13 @@ pub(super) fn install(sandbox: &Sandbox, host: &Table) -> mlua::Result<()> {
             of(&state)?.set_header("Set-Cookie", &text)
         };
     host.raw_set("setCookie", sandbox.function("session", set_cookie)?)?;
+    let session = |_: &Lua, arguments: (AnyUserData, LuaString, Option<i64>, Option<LuaString>)| {
+        let (state, id, user, name) = arguments;
+        let name = name.map(|name| name.to_string_lossy());
+        of(&state)?.use_session(&id.to_string_lossy(), user, name.as_deref());
+        Ok(())
+    };
+    host.raw_set("useSession", sandbox.function("session", session)?)?;
     let request = |_: &Lua, state: AnyUserData| {
         Ok(of(&state)?
             .request()

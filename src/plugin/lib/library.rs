@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::call::answer::{Answer, Data};
 use crate::call::error::CallError;
 use crate::limits::{PLUGIN_CALL_DEPTH_MAX, PLUGIN_HTTP_CALLS_MAX};
-use crate::message::plugin::{EventKind, Headers, PluginCallEvent, PluginTable, RequestInfo};
+use crate::message::plugin::{CallTraces, EventKind, PluginCallEvent, PluginTable, RequestInfo};
 use crate::plugin::lib::call::CallState;
 use crate::plugin::lib::host::Host;
 use crate::plugin::lib::{call, date, digest, json, offers, ops, param, sql, text};
@@ -143,13 +143,13 @@ impl Library {
         }
     }
 
-    /// What a call answers, and the headers it adds: what it wrote, or what it returned.
+    /// What a call answers, which is what it wrote or what it returned, and what else it left.
     pub fn finish_run(
         &self,
         sandbox: &Sandbox,
         run: &Run,
         outcome: Result<MultiValue, CallError>,
-    ) -> (Answer, Headers) {
+    ) -> (Answer, CallTraces) {
         let value = match outcome {
             Ok(values) => values.into_iter().next().unwrap_or(LuaValue::Nil),
             Err(error) => return (Err(error), run.state.take().1),
@@ -159,15 +159,15 @@ impl Library {
                 LuaValue::String(text) => Some(text.as_bytes().to_vec()),
                 _ => None,
             };
-            let (page, headers) = run.state.page(text);
-            return (Ok(Data::Page(Box::new(page))), headers);
+            let (page, traces) = run.state.page(text);
+            return (Ok(Data::Page(Box::new(page))), traces);
         }
         match run.state.take() {
-            (Some(page), headers) => (Ok(Data::Page(Box::new(page))), headers),
-            (None, headers) => {
+            (Some(page), traces) => (Ok(Data::Page(Box::new(page))), traces),
+            (None, traces) => {
                 let answer = values::to_json(sandbox.lua(), &value);
                 let answer = answer.map(Data::Json);
-                (answer.map_err(|text| CallError::new(4, text)), headers)
+                (answer.map_err(|text| CallError::new(4, text)), traces)
             }
         }
     }

@@ -12,7 +12,7 @@
 //! | `wsDisconnect` | fd, code, reason | none |
 //! | `database` | `"query"` or `"exec"`, SQL, list of values | `true`, list of rows, number of columns; `true`, rows changed, id inserted; or `false`, why |
 //! | `endTransaction` | whether to commit | `true`; or `false`, why |
-//! | `session` | `"load"`, `"store"` or `"destroy"`, id or `nil`, object | `true`, id, object; or `false`, why |
+//! | `session` | `"load"`, `"store"` or `"destroy"`, id or `nil`, members to set, list of those to remove, whether it is new | `true`, id, object; or `false`, why |
 //!
 //! A row is an object by column; SQL's NULL is no member of it. In a call's coroutine all statements belong to one transaction, which
 //! lasts until `endTransaction`, or is rolled back when the coroutine ends without one.

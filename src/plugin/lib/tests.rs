@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::call::answer::{Answer, Data, to_value};
 use crate::call::error::CallError;
 use crate::clock::Clock;
-use crate::message::plugin::{Headers, PluginCallEvent, PluginTable, RequestInfo};
+use crate::message::plugin::{CallTraces, PluginCallEvent, PluginTable, RequestInfo};
 use crate::plugin::lib::host::Host;
 use crate::plugin::lib::library::Library;
 use crate::plugin::sandbox::{Modules, Sandbox, SandboxLimits, value_text};
@@ -135,13 +135,13 @@ impl Bench {
     }
 
     /// Makes a call, as the server has it made.
-    fn call(&self, event: PluginCallEvent) -> (Answer, Headers) {
+    fn call(&self, event: PluginCallEvent) -> (Answer, CallTraces) {
         match self.library.call(&self.sandbox, event) {
             Ok((function, args, run)) => {
                 let outcome = self.drive(&function, args);
                 self.library.finish_run(&self.sandbox, &run, outcome)
             }
-            Err(error) => (Err(error), Headers::new()),
+            Err(error) => (Err(error), CallTraces::default()),
         }
     }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::message::ReactorMsg;
+use crate::message::plugin::{CallTraces, SessionUse};
 use crate::message::{Job, JobDone, SettingsDone};
 use crate::settings::FileValues;
 use crate::state::server::Input;
@@ -43,10 +44,18 @@ impl Bench {
         answer: Answer,
         headers: Vec<(Box<str>, Box<str>)>,
     ) {
+        let traces = CallTraces {
+            headers,
+            session: None,
+        };
+        self.end_leaving(event, answer, traces);
+    }
+
+    fn end_leaving(&mut self, event: &PluginEvent, answer: Answer, traces: CallTraces) {
         let done = EventDone {
             ticket: event.ticket,
             answer,
-            headers,
+            traces,
         };
         let message = ReactorMsg::EventDone(Box::new(done));
         self.server.handle(Input::Message(message));
@@ -351,6 +360,47 @@ fn a_batch_ends_the_transaction_of_its_plugin_calls() {
         assert!(text.ends_with(answers), "{text}");
         assert!(is_ok || text.contains("\"no\""), "{text}");
     }
+}
+
+#[test]
+fn the_calls_of_a_batch_are_in_the_session_that_one_of_them_began() {
+    let set = |settings: &mut crate::settings::Settings| {
+        settings
+            .set("enableApiLog", "1", crate::settings::Origin::File)
+            .expect("right");
+    };
+    let mut bench = Bench::with_plugins(set, Some(table()));
+    let body = r#"[{"ac":"hello"},{"ac":"hello"},{"ac":"hello"}]"#;
+    let id = bench.request(&post("/batch", body));
+    bench.flush(&[]);
+    let mut cookies = Vec::new();
+    for (user, cookie) in [(None, None), (Some(7), Some("userid=s1")), (None, None)] {
+        let event = bench.event();
+        let PluginEventKind::Call(call) = &event.kind else {
+            panic!("{event:?}");
+        };
+        let headers = &call.request.as_ref().expect("by HTTP").headers;
+        let found = headers.iter().find(|(name, _)| &**name == "cookie");
+        cookies.push(found.map(|(_, value)| value.to_string()));
+        let session = cookie.map(|cookie| {
+            Box::new(SessionUse {
+                id: "s1".into(),
+                user,
+                cookie: Some(Box::from(cookie)),
+            })
+        });
+        let traces = CallTraces {
+            headers: Vec::new(),
+            session,
+        };
+        bench.end_leaving(&event, Ok(Data::Null), traces);
+        bench.text(id);
+    }
+    assert_eq!(cookies, [None, None, Some("userid=s1".to_owned())]);
+    let Some(Job::ApiLog(records)) = bench.jobs.pop() else {
+        panic!("no records");
+    };
+    assert_eq!((&*records[0].session, records[0].user), ("s1", Some(7)));
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn write_record(conn: &mut Connection, record: &ApiRecord, deadline: Instant) ->
         text(&record.user_agent),
         text(&record.app),
         text(&record.session),
-        SqlValue::Null,
+        record.user.map_or(SqlValue::Null, SqlValue::Integer),
         text(&record.action),
         number(record.took_ms),
         SqlValue::Integer(record.code),

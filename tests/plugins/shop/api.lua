@@ -21,6 +21,33 @@ function api_visits(env)
   return env._SESSION.n
 end
 
+-- Two calls of one session at once: the first ends when the second has ended.
+local begun, ended = false, false
+function api_first(env)
+  env:session_start()
+  env._SESSION.first, begun = true, true
+  for _ = 1, 5000 do
+    if ended then return env._SESSION end
+    sleep(1)
+  end
+end
+
+function api_begun()
+  return begun
+end
+
+function api_second(env)
+  env:session_start()
+  env._SESSION.second = true
+  env._SESSION.n = nil
+  table.insert(env.onAfterActions, function() ended = true end)
+end
+
+function api_session(env)
+  env:session_start()
+  return env._SESSION
+end
+
 function api_csv(env)
   env:header("Content-Type", "text/csv")
   env:write("id;name\n1;tea\n")

@@ -3,8 +3,9 @@ local host, ours, op = ...
 local raise, check, fail, text, called = host.raise, ours.check, ours.fail, ours.text, ours.called
 local type, tostring, pcall, error, setmetatable, getmetatable, rawget =
   type, tostring, pcall, error, setmetatable, getmetatable, rawget
-local match, math_type, ipairs, pairs = string.match, math.type, ipairs, pairs
-local task, global, encode = host.task, host.global, host.jsonEncode
+local match, math_type, tointeger = string.match, math.type, math.tointeger
+local ipairs, pairs, next = ipairs, pairs, next
+local task, global, encode, mark_object = host.task, host.global, host.jsonEncode, host.markObject
 local G = {}
 
 local Env = {}
@@ -91,18 +92,51 @@ function Env:write(value)
   write(self._call, text(value))
 end
 
+-- Where the kinds of apps keep who is logged in, as the original has it; others have it in {kind}Id, or uid. For ApiLog.
+local user_keys = { user = "uid", emp = "empId", store = "empId", admin = "adminId" }
+local use_session = host.useSession
+local function note_session(env)
+  local session, data, user = env._session, env._SESSION, nil
+  if type(data) == "table" then
+    for _, key in ipairs { user_keys[session.kind] or "uid", session.kind .. "Id", "uid" } do
+      local value = rawget(data, key)
+      user = user or (type(value) == "number" or type(value) == "string") and tointeger(value) or nil
+    end
+  end
+  use_session(env._call, session.id, user, session.isNew and session.name or nil)
+end
+
+local function member(key)
+  local kind = type(key)
+  if kind ~= "string" and kind ~= "number" and kind ~= "boolean" then raise("session: a " .. kind .. " cannot be a member's name") end
+  return tostring(key)
+end
+
+-- A session's members as JSON each, by name: what a call changes is told from what it leaves.
+local function members(data)
+  local all = {}
+  for key, value in next, data do
+    all[member(key)] = encode(value)
+  end
+  return all
+end
+
 -- env:session_start(): env._SESSION is from now on what is stored for the session that the request's cookie {appType}id names,
--- or an empty one, whose cookie is sent. What is changed in it is stored at the call's end. Example: env:session_start(); env._SESSION.uid = 1
+-- or an empty one, whose cookie is sent. Its members that the call sets, changes or removes are stored at the call's end, the
+-- others stay as they are then: calls of one session at once do not undo each other. Who is logged in (uid, empId, adminId)
+-- is told in ApiLog. Example: env:session_start(); env._SESSION.uid = 1
 function Env:session_start()
   local root = self._root or self
   if not root._session then
-    local name = tostring(self.appType) .. "id"
+    local kind = tostring(self.appType)
+    local name = kind .. "id"
     local given = host.cookie(self._call, name)
     local ok, id, data = op.session("load", given)
     if not ok then fail(4, "session: " .. id) end
     if id ~= given then host.setCookie(self._call, name, id) end
-    root._session = { id = id, name = name, stored = encode(data) }
+    root._session = { id = id, name = name, kind = kind, isNew = id ~= given, stored = members(data) }
     root._SESSION = data
+    note_session(root)
   end
   self._SESSION = root._SESSION
 end
@@ -123,11 +157,20 @@ local function save_session(env)
   if type(session) ~= "table" then return end
   local data = env._SESSION
   if type(data) ~= "table" then data = {} end
-  local json = encode(data)
-  if json == session.stored then return end
-  session.stored = json
-  local ok, why = op.session("store", session.id, host.markObject(data))
+  note_session(env)
+  local before, now, set, removed = session.stored, members(data), mark_object({}), {}
+  for key, value in next, data do
+    key = member(key)
+    if now[key] ~= before[key] then set[key] = value end
+  end
+  for key in next, before do
+    if now[key] == nil then removed[#removed + 1] = key end
+  end
+  if next(set) == nil and #removed == 0 then return end
+  session.stored = now
+  local ok, why = op.session("store", session.id, set, removed, session.isNew)
   if not ok then fail(4, "session: " .. why) end
+  session.isNew = false
 end
 
 -- What onGetPerms(env), a global function of the plugins, says: bits, a list of names, or both.

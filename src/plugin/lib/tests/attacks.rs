@@ -164,6 +164,10 @@ fn what_is_shared_cannot_be_changed() {
         "[0,1]",
     );
     check_call_of("env._session = 5 return 1", "[0,1]");
+    check_call_of(
+        "env._session = {} return 1",
+        r#"[4,"服务器错误","bad argument to 'session' (string expected, got nil)"]"#,
+    );
     check_call_of("setmetatable(env, nil) return 1", "[0,1]");
 }
 

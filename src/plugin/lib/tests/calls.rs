@@ -1,6 +1,7 @@
 //! Calls, objects, shapes, and the env that they get.
 
 use super::*;
+use crate::message::plugin::SessionUse;
 
 const NONE: Value = Value::Null;
 
@@ -163,8 +164,9 @@ fn headers() {
     let bench = Bench::new();
     let source = "function api_x(env) env:header('X-B', 1) env:header('x-b', 2) env:header('Set-Cookie', 'a=1') env:header('Set-Cookie', 'b=2') end";
     bench.load(source).expect("loads");
-    let (_, headers) = bench.call(event("x", NONE, NONE));
-    let headers: Vec<String> = headers
+    let (_, traces) = bench.call(event("x", NONE, NONE));
+    let headers: Vec<String> = traces
+        .headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}"))
         .collect();
@@ -316,34 +318,93 @@ fn sessions() {
     };
     let load = r#"session["load","s1"]"#;
     check("read", NONE, "[0,7]", &[load]);
-    let stored = r#"session["store","s1",{"uid":8}]"#;
+    let stored = r#"session["store","s1",{"uid":8},[],false]"#;
     check("write", NONE, "[0,null]", &[load, stored]);
-    let stored = r#"session["store","s1",{"tries":1,"uid":7}]"#;
+    let stored = r#"session["store","s1",{"tries":1},[],false]"#;
     check(
         "fails",
         NONE,
         r#"[-1,"认证失败","bad password"]"#,
         &[load, stored],
     );
-    let stored = r#"session["store","s1",{}]"#;
+    let stored = r#"session["store","s1",{},["uid"],false]"#;
     check("empty", NONE, "[0,null]", &[load, stored]);
     let destroyed = r#"session["destroy","s1"]"#;
     check("destroy", NONE, r#"[0,"nil"]"#, &[load, destroyed]);
-    let stored = r#"session["store","s1",{"uid":7,"x":1}]"#;
+    let stored = r#"session["store","s1",{"x":1},[],false]"#;
     check("outer", NONE, r#"[0,{"uid":7,"x":1}]"#, &[load, stored]);
     // Another app has another cookie, and a new session sends it.
     let app = json!({"_app": "emp"});
     check("read", app.clone(), "[0,null]", &["session[\"load\",null]"]);
-    let (_, headers) = bench.call(event("read", app, NONE));
+    let (_, traces) = bench.call(event("read", app, NONE));
     assert_eq!(
-        headers,
+        traces.headers,
         [(
             "Set-Cookie".into(),
             "empid=new; Path=/; HttpOnly; SameSite=Lax".into()
         )]
     );
-    let (_, headers) = bench.call(event("read", NONE, NONE));
-    assert!(headers.is_empty());
+    let (_, traces) = bench.call(event("read", NONE, NONE));
+    assert!(traces.headers.is_empty());
+}
+
+#[test]
+fn who_is_logged_in_is_told_with_the_answer() {
+    let bench = Bench::with(Box::new(|op, args| {
+        match (op, args[0].as_str(), args[1].as_str()) {
+            ("session", Some("load"), Some("s1")) => json!([true, "s1", {"uid": 7}]),
+            ("session", Some("load"), _) => json!([true, "new", {}]),
+            _ => json!([true]),
+        }
+    }));
+    bench
+        .load(
+            "function api_none() end
+             function api_x(env) env:session_start() env._SESSION[env._GET.key] = env._GET.value end
+             function api_fails(env) env:session_start() env._SESSION.uid = 9 error('x') end
+             function api_logout(env) env:session_start() env:session_destroy() end
+             function api_odd(env) env:session_start() env._SESSION = setmetatable({}, { __index = { uid = 5 } }) end",
+        )
+        .expect("loads");
+    let check = |action: &str, app: &str, key: &str, value: Value, want: Option<SessionUse>| {
+        let get = json!({"_app": app, "key": key, "value": value});
+        let (_, traces) = bench.call(event(action, get, NONE));
+        assert_eq!(
+            traces.session.map(|session| *session),
+            want,
+            "{action} {app}"
+        );
+    };
+    let old = |user| {
+        Some(SessionUse {
+            id: "s1".into(),
+            user,
+            cookie: None,
+        })
+    };
+    let new = |app: &str, user| {
+        Some(SessionUse {
+            id: "new".into(),
+            user,
+            cookie: Some(format!("{app}id=new").into()),
+        })
+    };
+    check("none", "user", "", json!(1), None);
+    check("x", "user", "a", json!(1), old(Some(7)));
+    check("x", "user2", "uid", json!("8"), old(Some(8)));
+    check("fails", "user", "", json!(1), old(Some(9)));
+    // Who logs out was logged in.
+    check("logout", "user", "", json!(1), old(Some(7)));
+    check("odd", "user", "", json!(1), old(Some(7)));
+    check("x", "emp", "empId", json!(3), new("emp", Some(3)));
+    check("x", "emp-adm", "empId", json!(3.0), new("emp", Some(3)));
+    check("x", "store1", "empId", json!(4), new("store", Some(4)));
+    check("x", "admin", "adminId", json!(5), new("admin", Some(5)));
+    check("x", "wx", "wxId", json!(6), new("wx", Some(6)));
+    check("x", "wx", "uid", json!(6), new("wx", Some(6)));
+    check("x", "emp", "adminId", json!(6), new("emp", None));
+    check("x", "admin", "adminId", json!("root"), new("admin", None));
+    check("x", "admin", "adminId", json!([1]), new("admin", None));
 }
 
 #[test]

@@ -552,6 +552,7 @@ fn record(action: &str, sub_calls: usize) -> ApiRecord {
         took_ms: 7,
         code: 1,
         request: "a=é".into(),
+        user: (sub_calls > 0).then_some(42),
         sub_calls: vec![ApiSubRecord::default(); sub_calls],
         ..ApiRecord::default()
     }
@@ -577,7 +578,7 @@ fn calls_are_written_into_tables_that_are_made_for_them() {
         Integer(7),
         Integer(1),
         text("a=é"),
-        Null,
+        Integer(42),
     ];
     assert_eq!(fixture.rows(None, sql), [want]);
     let sql = "select apiLogId, count(*) from ApiLog1 group by 1";
