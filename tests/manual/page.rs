@@ -25,7 +25,7 @@ pub struct Page {
 /// `<pre class="sample" data-lang="…">`, and the `<pre class="output">` behind it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// `curl`, `sh`, `js`, `php`, `toml`, `lua`, `apache`, `nginx`.
+    /// `curl`, `sh`, `js`, `php`, `toml`, `lua`, `apache`, `nginx`, `systemd`.
     pub lang: String,
     /// The file that it is to be saved as, where the page says so.
     pub file: Option<String>,

@@ -59,6 +59,7 @@ impl<'p> Runner<'p> {
             "php" => self.program("php", "sample.php", "<?php\n", sample, &[]),
             "toml" => self.settings(sample),
             "lua" => self.plugin(sample),
+            "systemd" => self.unit(sample),
             "apache" | "nginx" => {
                 // Those blocks of the README run in the tests of proxies.
                 let block = format!("```{}\n{}\n```", sample.lang, sample.text.trim());
@@ -149,6 +150,33 @@ impl<'p> Runner<'p> {
         assert!(
             output.status.success(),
             "{}: {}\n{errors}",
+            self.page.name,
+            sample.text
+        );
+        None
+    }
+
+    /// A unit is judged by systemd, beside a service that it may be for.
+    #[track_caller]
+    fn unit(&self, sample: &Sample) -> Option<String> {
+        let analyze = program("systemd-analyze")?;
+        let folder = self.server.folder().join("units");
+        fs::create_dir_all(&folder).expect("a folder");
+        let service = "[Service]\nExecStart=/bin/true\n";
+        fs::write(folder.join("jdserver.service"), service).expect("a file");
+        let path = folder.join(sample.file.as_deref().expect("a unit has a name"));
+        fs::write(&path, &sample.text).expect("a file");
+        let output = Command::new(analyze).arg("verify").arg(path).output();
+        let said = output.expect("it runs").stderr;
+        let said = String::from_utf8_lossy(&said);
+        // Of the machine's own units there may be complaints.
+        let ours: Vec<_> = said
+            .lines()
+            .filter(|line| line.contains("jdserver"))
+            .collect();
+        assert!(
+            ours.is_empty(),
+            "{}: {}\n{ours:?}",
             self.page.name,
             sample.text
         );
