@@ -6,8 +6,11 @@
 //! | [`options`] | the option table, the help text |
 //! | [`startup`] | options over file over defaults; listeners, paths and warnings |
 //! | [`layout`] | what a new installation is to be |
+//! | [`man`], [`completions`] | the manual page and what shells complete by, made of the tables |
 
+pub mod completions;
 pub mod layout;
+pub mod man;
 pub mod options;
 pub mod startup;
 

@@ -9,15 +9,15 @@ use crate::settings::{Origin, SettingError, Settings, TABLE, When};
 
 /// One option.
 #[derive(Debug)]
-struct CommandOption {
+pub(super) struct CommandOption {
     /// One letter, or empty.
-    short: &'static str,
-    long: &'static str,
+    pub short: &'static str,
+    pub long: &'static str,
     /// What its value is called; empty for a switch.
-    hint: &'static str,
+    pub hint: &'static str,
     /// The setting that it sets; empty for none.
     setting: &'static str,
-    doc: &'static str,
+    pub doc: &'static str,
 }
 
 const fn row(
@@ -36,7 +36,7 @@ const fn row(
     }
 }
 
-static OPTIONS: [CommandOption; 15] = [
+pub(super) static OPTIONS: [CommandOption; 17] = [
     row(
         "p",
         "port",
@@ -118,11 +118,30 @@ static OPTIONS: [CommandOption; 15] = [
     ),
     row("h", "help", "", "", "show this and exit"),
     row("V", "version", "", "", "show the version and exit"),
+    row(
+        "",
+        "man",
+        "",
+        "",
+        "show the manual page as roff and exit: jdserver --man | man -l -",
+    ),
+    row(
+        "",
+        "completions",
+        "SHELL",
+        "",
+        "show what bash, zsh or fish completes by, and exit",
+    ),
 ];
 
 impl CommandOption {
     fn is(&self, name: &str) -> bool {
         self.long == name || (!self.short.is_empty() && self.short == name)
+    }
+
+    /// Whether it may stand there several times.
+    pub(super) fn repeats(&self) -> bool {
+        self.setting == "listen"
     }
 
     /// As messages name it: the short form where there is one.
@@ -143,7 +162,7 @@ fn getopts_options() -> Options {
         } else {
             HasArg::Yes
         };
-        let occur = if option.setting == "listen" {
+        let occur = if option.repeats() {
             Occur::Multi
         } else {
             Occur::Optional
@@ -187,10 +206,12 @@ fn missing_value(name: &str) -> String {
     let option = OPTIONS.iter().find(|option| option.is(name));
     let setting =
         option.and_then(|option| TABLE.iter().find(|setting| setting.name == option.setting));
-    let (hint, example) = (
-        option.map_or("a value", |option| option.hint),
-        setting.map_or(FILE_NAME, |setting| setting.example),
-    );
+    let hint = option.map_or("a value", |option| option.hint);
+    let example = match (setting, hint) {
+        (Some(setting), _) => setting.example,
+        (None, "SHELL") => "bash",
+        (None, _) => FILE_NAME,
+    };
     format!(
         "{0}: expected {hint} behind it, e.g. {0} {example}",
         dashed(name)
@@ -308,6 +329,10 @@ mod tests {
         check_error(
             &["-c"],
             "-c: expected FILE behind it, e.g. -c jdserver.toml",
+        );
+        check_error(
+            &["--completions"],
+            "--completions: expected SHELL behind it, e.g. --completions bash",
         );
         check_error(
             &["--listen", "::1"],

@@ -11,7 +11,7 @@ use getopts::Matches;
 use jiff::tz::TimeZone;
 
 use crate::config::layout::{Layout, SERVICE_FILE, Service};
-use crate::config::{FILE_NAME, options};
+use crate::config::{FILE_NAME, completions, man, options};
 #[cfg(feature = "lua")]
 use crate::plugin;
 use crate::proto::tls::TlsConfig;
@@ -25,7 +25,7 @@ pub enum Command {
     Run(Box<Startup>),
     /// The settings are right; the text says what they are.
     Check(String),
-    /// Show the help.
+    /// Show the help, the manual page or what a shell completes by.
     Help(String),
     /// Show the version.
     Version,
@@ -94,6 +94,12 @@ fn parse_in(
     }
     if matches.opt_present("version") {
         return Ok(Command::Version);
+    }
+    if matches.opt_present("man") {
+        return Ok(Command::Help(man::page()));
+    }
+    if let Some(shell) = matches.opt_str("completions") {
+        return completions::script(&shell).map(Command::Help);
     }
     let mut settings = Settings::default();
     // First, so that its mistakes are told even if the file has some too.
