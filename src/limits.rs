@@ -490,7 +490,7 @@ pub const PLUGIN_HEADERS_MAX: usize = 64;
 pub const PLUGIN_HEADERS_BYTES_MAX: usize = 16 << 10;
 /// Classes above a class of a plugin that are looked at.
 pub const PLUGIN_CLASS_DEPTH_MAX: usize = 16;
-/// Calls, methods, shapes and objects that plugins may offer. Beyond: they do not load.
+/// Calls, methods, shapes and objects that plugins may offer, and handlers of events. Beyond: they do not load.
 pub const PLUGIN_OFFERS_MAX: usize = 10_000;
 /// Captures of one Lua pattern, as in Lua.
 pub const PATTERN_CAPTURES_MAX: usize = 32;

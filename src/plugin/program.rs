@@ -83,7 +83,7 @@ impl Program {
         self.library.finish_load(&self.sandbox)
     }
 
-    pub fn handlers(&self, kind: EventKind, app: &str) -> Vec<Function> {
+    pub fn handlers(&self, kind: EventKind, app: &str) -> Option<Rc<[Function]>> {
         self.library.handlers(kind, app)
     }
 

@@ -96,9 +96,13 @@ pub(super) struct Handling {
     ticket: Option<ConnId>,
     /// The connection that it is about.
     fd: Option<u64>,
-    name: Box<str>,
+    kind: EventKind,
+    app: Box<str>,
+    handlers: Rc<[Function]>,
+    /// How many of them have begun.
+    begun: usize,
+    /// What the ones to come are called with; nothing behind the last.
     arguments: MultiValue,
-    rest: VecDeque<Function>,
 }
 
 /// The plugin thread's state.
@@ -321,7 +325,7 @@ impl Scheduler {
             }
             Purpose::Handle(handling) => {
                 if let Err(error) = outcome {
-                    self.log_failure(&handling.name, &error);
+                    self.log_failure(&handling.name(), &error);
                 }
                 self.next_handler(&program, handling, on_behalf);
             }
@@ -359,7 +363,7 @@ impl Scheduler {
             } => self.end_batch_transaction(ticket, transaction, commit),
             PluginEventKind::Push { app, user, msg } => {
                 let arguments = program.push_arguments(&user, &msg);
-                self.start_handlers(&program, ticket, None, EventKind::Push, &app, arguments);
+                self.start_handlers(&program, ticket, None, EventKind::Push, app, arguments);
             }
             PluginEventKind::Socket {
                 kind: EventKind::Close,
@@ -377,7 +381,7 @@ impl Scheduler {
                 data,
             } => {
                 let arguments = program.socket_arguments(&app, &user, fd, &data);
-                self.start_handlers(&program, ticket, Some(fd), kind, &app, arguments);
+                self.start_handlers(&program, ticket, Some(fd), kind, app, arguments);
             }
         }
     }
@@ -406,27 +410,28 @@ impl Scheduler {
         ticket: Option<ConnId>,
         fd: Option<u64>,
         kind: EventKind,
-        app: &str,
+        app: Box<str>,
         arguments: mlua::Result<MultiValue>,
     ) {
-        let name = format!("{}.{app}", kind.name());
-        let arguments = match arguments {
-            Ok(arguments) => arguments,
+        let mut handling = Handling {
+            ticket,
+            fd,
+            handlers: program.handlers(kind, &app).unwrap_or_default(),
+            begun: 0,
+            kind,
+            app,
+            arguments: MultiValue::new(),
+        };
+        match arguments {
+            Ok(arguments) => handling.arguments = arguments,
             Err(error) => {
-                self.log_failure(&name, &CallError::new(4, error.to_string()));
+                self.log_failure(&handling.name(), &CallError::new(4, error.to_string()));
                 return self.event_done(ticket, Ok(Data::Null), CallTraces::default());
             }
-        };
+        }
         if let Some(fd) = fd {
             self.busy.entry(fd).or_insert(None);
         }
-        let handling = Handling {
-            ticket,
-            fd,
-            rest: program.handlers(kind, app).into(),
-            name: name.into(),
-            arguments,
-        };
         self.next_handler(program, Box::new(handling), ticket);
     }
 
@@ -437,17 +442,21 @@ impl Scheduler {
         mut handling: Box<Handling>,
         on_behalf: Option<ConnId>,
     ) {
-        if let Some(function) = handling.rest.pop_front() {
-            let arguments = handling.arguments.clone();
-            let (ticket, fd, name) = (handling.ticket, handling.fd, handling.name.clone());
-            let purpose = Purpose::Handle(handling);
-            if let Err(text) = self.spawn(program, &function, arguments, purpose, on_behalf) {
-                self.log_failure(&name, &CallError::new(4, text));
-                self.end_handling(ticket, fd);
-            }
-            return;
+        let handlers = Rc::clone(&handling.handlers);
+        let Some(function) = handlers.get(handling.begun) else {
+            return self.end_handling(handling.ticket, handling.fd);
+        };
+        handling.begun += 1;
+        let arguments = match handlers.len() > handling.begun {
+            true => handling.arguments.clone(),
+            false => std::mem::take(&mut handling.arguments),
+        };
+        let (ticket, fd, kind) = (handling.ticket, handling.fd, handling.kind);
+        let purpose = Purpose::Handle(handling);
+        if let Err(text) = self.spawn(program, function, arguments, purpose, on_behalf) {
+            self.log_failure(kind.name(), &CallError::new(4, text));
+            self.end_handling(ticket, fd);
         }
-        self.end_handling(handling.ticket, handling.fd);
     }
 
     fn end_handling(&mut self, ticket: Option<ConnId>, fd: Option<u64>) {
@@ -579,6 +588,13 @@ impl Scheduler {
             _ => self.log_time.request_line("nil", self.now.unix_ms, &text),
         };
         (self.ports.log)(LogLine { file, text });
+    }
+}
+
+impl Handling {
+    /// As in `on("push.APP", …)`.
+    fn name(&self) -> String {
+        format!("{}.{}", self.kind.name(), self.app)
     }
 }
 

@@ -434,12 +434,17 @@ impl<S> Server<S> {
             return self.resume_with(id, Some(Err(error)));
         };
         if let Some(Parked {
-            reply: ReplyAs::Http { meta, .. },
+            reply: ReplyAs::Http(reply),
             ..
         }) = conn.parked.take().map(|parked| *parked)
         {
             self.wide = false;
-            self.refuse_politely(id, &meta, 503, "too busy to read a file: try again later");
+            self.refuse_politely(
+                id,
+                &reply.meta,
+                503,
+                "too busy to read a file: try again later",
+            );
         }
         self.resume(id);
     }

@@ -164,12 +164,8 @@ pub(super) struct Parked {
 /// How the outcome of a parked call is answered.
 #[derive(Debug)]
 pub(super) enum ReplyAs {
-    /// As a response.
-    Http {
-        meta: Meta,
-        shape: Shape,
-        action: Box<str>,
-    },
+    /// As a response. Apart, so that what waits for a handler stays small.
+    Http(Box<HttpReply>),
     /// As a text message, once the handlers of the message have ended.
     WebSocket(Option<Box<Heard>>),
     /// To the coroutine that made the call, which runs for `on_behalf`.
@@ -179,6 +175,14 @@ pub(super) enum ReplyAs {
     },
     /// Not at all: it was no call.
     Nothing,
+}
+
+/// How the outcome of a parked call becomes a response.
+#[derive(Debug)]
+pub(super) struct HttpReply {
+    pub meta: Meta,
+    pub shape: Shape,
+    pub action: Box<str>,
 }
 
 /// A WebSocket message that plugins are to handle before it is answered.

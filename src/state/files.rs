@@ -10,7 +10,7 @@ use crate::proto::etag;
 use crate::proto::mime;
 use crate::proto::request::{Head, Method};
 use crate::state::calls::{Wait, Work};
-use crate::state::connection::{Meta, Parked, ReplyAs};
+use crate::state::connection::{HttpReply, Meta, Parked, ReplyAs};
 use crate::state::respond::BARE_TYPE;
 use crate::state::server::{Output, Server, live};
 
@@ -38,12 +38,12 @@ impl<S> Server<S> {
                 if_none_match,
             };
             self.output(Output::Job(Job::File(Box::new(job))));
-            let reply = ReplyAs::Http {
+            let reply = HttpReply {
                 meta,
                 shape: Shape::default(),
                 action: "".into(),
             };
-            return self.park(id, Work::File, Wait::Job, reply);
+            return self.park(id, Work::File, Wait::Job, ReplyAs::Http(Box::new(reply)));
         }
         let page = pages::find(path).filter(|_| !mime::is_hidden(path));
         let (status, bytes) = match page {
@@ -80,14 +80,14 @@ impl<S> Server<S> {
             return;
         };
         let Some(Parked {
-            reply: ReplyAs::Http { meta, .. },
+            reply: ReplyAs::Http(reply),
             ..
         }) = conn.parked.take().map(|parked| *parked)
         else {
             return;
         };
         self.wide = false;
-        self.respond_file(&meta, done);
+        self.respond_file(&reply.meta, done);
         self.resume(id);
     }
 

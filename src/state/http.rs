@@ -20,7 +20,7 @@ use crate::proto::mime;
 use crate::proto::request::{self, Head, HttpError, Method};
 use crate::proto::response::{self, Persistence};
 use crate::state::calls::{Caller, Progress};
-use crate::state::connection::{Incoming, InputState, Meta, Phase, ReplyAs, WebSocket};
+use crate::state::connection::{HttpReply, Incoming, InputState, Meta, Phase, ReplyAs, WebSocket};
 use crate::state::metrics;
 use crate::state::respond::{CALL_TYPE, METHODS};
 use crate::state::server::{Server, live};
@@ -265,16 +265,12 @@ impl<S> Server<S> {
             Progress::Done(answer) => self.finish_call(id, meta, shape, &action_name, answer),
             Progress::Wait(work, wait) => {
                 let action = action_name.into();
-                self.park(
-                    id,
-                    work,
-                    wait,
-                    ReplyAs::Http {
-                        meta,
-                        shape,
-                        action,
-                    },
-                );
+                let reply = HttpReply {
+                    meta,
+                    shape,
+                    action,
+                };
+                self.park(id, work, wait, ReplyAs::Http(Box::new(reply)));
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::ids::ConnId;
 use crate::message::{Job, LATENESS_MS, ProcessInfo};
 use crate::proto::request::{Head, Method};
 use crate::state::calls::{Wait, Work};
-use crate::state::connection::{Meta, Phase, ReplyAs};
+use crate::state::connection::{HttpReply, Meta, Phase, ReplyAs};
 use crate::state::respond::CALL_TYPE;
 use crate::state::server::{Output, Server};
 
@@ -40,12 +40,12 @@ impl<S> Server<S> {
             return self.refuse_reading(id);
         }
         self.output(Output::Job(Job::Process { reply_to: id }));
-        let reply = ReplyAs::Http {
+        let reply = HttpReply {
             meta,
             shape: Shape::default(),
             action: "metrics".into(),
         };
-        self.park(id, Work::Asked, Wait::Job, reply);
+        self.park(id, Work::Asked, Wait::Job, ReplyAs::Http(Box::new(reply)));
     }
 
     /// A worker read what the kernel knows, or none was free.

@@ -4,7 +4,7 @@ use crate::call::answer::{self, Answer};
 use crate::call::shape::Shape;
 use crate::ids::ConnId;
 use crate::state::calls::{Caller, Progress, Wait, Work};
-use crate::state::connection::{InputState, Meta, Parked, ReplyAs};
+use crate::state::connection::{HttpReply, InputState, Meta, Parked, ReplyAs};
 use crate::state::server::{Output, Server, live};
 
 impl<S> Server<S> {
@@ -77,7 +77,7 @@ impl<S> Server<S> {
         } = parked;
         (self.wide, self.lists.delivered) = (wide, delivered);
         let (forwarded_for, request) = match &reply {
-            ReplyAs::Http { meta, .. } => (meta.forwarded_for.clone(), meta.request.clone()),
+            ReplyAs::Http(reply) => (reply.meta.forwarded_for.clone(), reply.meta.request.clone()),
             _ => (None, None),
         };
         let caller = Caller {
@@ -93,11 +93,14 @@ impl<S> Server<S> {
             Progress::Done(answer) => answer,
         };
         match reply {
-            ReplyAs::Http {
-                meta,
-                shape,
-                action,
-            } => self.finish_call(id, meta, shape, &action, answer),
+            ReplyAs::Http(reply) => {
+                let HttpReply {
+                    meta,
+                    shape,
+                    action,
+                } = *reply;
+                self.finish_call(id, meta, shape, &action, answer);
+            }
             ReplyAs::WebSocket(heard) => self.finish_message(id, answer, heard),
             ReplyAs::Plugin { task, on_behalf } => self.answer_plugin(task, on_behalf, answer),
             ReplyAs::Nothing => {}
@@ -127,17 +130,12 @@ impl<S> Server<S> {
             let answer = answer::to_value(answer);
             let action = action.into();
             let request = meta.request.clone();
-            return self.start_shape(
-                id,
-                name,
-                answer,
-                request,
-                ReplyAs::Http {
-                    meta,
-                    shape,
-                    action,
-                },
-            );
+            let reply = HttpReply {
+                meta,
+                shape,
+                action,
+            };
+            return self.start_shape(id, name, answer, request, reply);
         }
         self.log_slow(id, &meta, action);
         self.respond_call(id, &meta, 200, &shape, answer);

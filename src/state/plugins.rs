@@ -23,7 +23,7 @@ use crate::proto::form::Form;
 use crate::proto::json_list::JsonList;
 use crate::proto::request::Head;
 use crate::state::calls::{Caller, Progress, Wait, Work, too_busy};
-use crate::state::connection::{Heard, Meta, Parked, Phase, ReplyAs};
+use crate::state::connection::{Heard, HttpReply, Meta, Parked, Phase, ReplyAs};
 use crate::state::server::{Output, Server, live};
 use crate::state::spec::Spec;
 
@@ -145,7 +145,7 @@ impl<S> Server<S> {
         name: Box<str>,
         answer: Value,
         request: Option<Arc<RequestInfo>>,
-        reply: ReplyAs,
+        reply: HttpReply,
     ) {
         let kind = PluginEventKind::Shape {
             name,
@@ -153,7 +153,7 @@ impl<S> Server<S> {
             request,
         };
         self.tell_plugins(Some(id), kind);
-        self.park(id, Work::Plugin, Wait::Job, reply);
+        self.park(id, Work::Plugin, Wait::Job, ReplyAs::Http(Box::new(reply)));
     }
 
     pub(super) fn start_plugin_call(
@@ -306,9 +306,9 @@ impl<S> Server<S> {
         };
         if let Some(conn) = live(&mut self.conns, id)
             && let Some(parked) = &mut conn.parked
-            && let ReplyAs::Http { meta, .. } = &mut parked.reply
+            && let ReplyAs::Http(reply) = &mut parked.reply
         {
-            meta.take_traces(done.traces);
+            reply.meta.take_traces(done.traces);
         }
         self.resume_with(id, Some(done.answer));
     }

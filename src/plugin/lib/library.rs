@@ -1,6 +1,7 @@
 //! All functions of plugins in one state, and how a call or an event becomes a function of theirs with its arguments.
 //! Never runs any of it.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::limits::{PLUGIN_CALL_DEPTH_MAX, PLUGIN_HTTP_CALLS_MAX};
 use crate::message::plugin::{CallTraces, EventKind, PluginCallEvent, PluginTable, RequestInfo};
 use crate::plugin::lib::call::CallState;
 use crate::plugin::lib::host::Host;
+use crate::plugin::lib::offers::Handlers;
 use crate::plugin::lib::{call, date, digest, json, offers, ops, param, sql, text};
 use crate::plugin::sandbox::{Sandbox, error_text, value_text};
 use crate::plugin::values;
@@ -20,8 +22,10 @@ use crate::proto::form::Form;
 
 /// The functions of plugins in one state.
 pub(in crate::plugin) struct Library {
-    /// Lists of handlers by kind and app.
+    /// Lists of handlers by kind and app, while plugins load.
     events: Table,
+    /// The same once they are loaded.
+    handlers: OnceCell<Handlers>,
     /// Whether plugins are loaded.
     state: Table,
     ws: Table,
@@ -72,6 +76,7 @@ impl Library {
         }
         Ok(Library {
             events,
+            handlers: OnceCell::new(),
             state,
             ws,
             frame,
@@ -86,12 +91,15 @@ impl Library {
         self.state
             .raw_set("isLoaded", true)
             .map_err(|error| error_text(&error))?;
-        offers::table(sandbox.lua(), &self.events)
+        let handlers = offers::handlers(&self.events)?;
+        let table = offers::table(sandbox.lua(), &handlers)?;
+        let _ = self.handlers.set(handlers);
+        Ok(table)
     }
 
     /// The functions that handle an event.
-    pub fn handlers(&self, kind: EventKind, app: &str) -> Vec<Function> {
-        offers::handlers(&self.events, kind, app)
+    pub fn handlers(&self, kind: EventKind, app: &str) -> Option<Rc<[Function]>> {
+        self.handlers.get()?[kind as usize].get(app).cloned()
     }
 
     /// A call.
@@ -226,7 +234,7 @@ impl Library {
         data: &str,
     ) -> mlua::Result<MultiValue> {
         let lua = sandbox.lua();
-        let frame = lua.create_table_with_capacity(0, 5)?;
+        let frame = lua.create_table_with_capacity(0, 4)?;
         frame.raw_set("fd", fd)?;
         frame.raw_set("app", app)?;
         frame.raw_set("user", user)?;

@@ -1,6 +1,7 @@
 //! What loaded plugins offer: calls, objects, shapes, events; and what answers one of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use mlua::{Function, Lua, Table, Value};
 
@@ -38,8 +39,11 @@ const EVENTS: [EventKind; 4] = [
     EventKind::Close,
 ];
 
+/// The functions that handle each kind of event, by app, in the order in which they were registered.
+pub(super) type Handlers = [BTreeMap<Box<str>, Rc<[Function]>>; 4];
+
 /// All that the globals and the handlers offer. Errors: what could never be called, and why.
-pub(super) fn table(lua: &Lua, events: &Table) -> Result<PluginTable, String> {
+pub(super) fn table(lua: &Lua, handlers: &Handlers) -> Result<PluginTable, String> {
     let mut calls = BTreeSet::new();
     let mut objects = BTreeSet::new();
     let mut shapes = BTreeSet::new();
@@ -83,17 +87,13 @@ pub(super) fn table(lua: &Lua, events: &Table) -> Result<PluginTable, String> {
         }
     }
     let default_shape = default_shape(lua);
-    let mut table = PluginTable {
+    Ok(PluginTable {
         calls: calls.into_iter().collect(),
         objects: objects.into_iter().collect(),
         shapes: shapes.into_iter().collect(),
         default_shape,
-        ..PluginTable::default()
-    };
-    for kind in EVENTS {
-        table.events[kind as usize] = apps(events, kind).map_err(|error| error_text(&error))?;
-    }
-    Ok(table)
+        events: std::array::from_fn(|kind| handlers[kind].keys().cloned().collect()),
+    })
 }
 
 fn default_shape(lua: &Lua) -> Option<Box<str>> {
@@ -107,23 +107,25 @@ fn default_shape(lua: &Lua) -> Option<Box<str>> {
     }
 }
 
-fn apps(events: &Table, kind: EventKind) -> mlua::Result<Vec<Box<str>>> {
-    let apps: Table = events.raw_get(kind.name())?;
-    let mut names = Vec::new();
-    for pair in apps.pairs::<mlua::LuaString, Value>() {
-        names.push(pair?.0.to_string_lossy().into());
+/// Takes the handlers over that `on` put into its tables. Errors: there are too many.
+pub(super) fn handlers(events: &Table) -> Result<Handlers, String> {
+    let mut handlers = Handlers::default();
+    let mut count = 0;
+    for kind in EVENTS {
+        let apps: Table = events
+            .raw_get(kind.name())
+            .map_err(|error| error_text(&error))?;
+        for pair in apps.pairs::<mlua::LuaString, Table>() {
+            let (app, list) = pair.map_err(|error| error_text(&error))?;
+            count += list.raw_len();
+            if count > PLUGIN_OFFERS_MAX {
+                return Err(format!("more than {PLUGIN_OFFERS_MAX} handlers of events"));
+            }
+            let functions: Vec<Function> = list.sequence_values().flatten().collect();
+            handlers[kind as usize].insert(app.to_string_lossy().into(), functions.into());
+        }
     }
-    names.sort();
-    Ok(names)
-}
-
-/// The functions that handle an event, in the order in which they were registered.
-pub(super) fn handlers(events: &Table, kind: EventKind, app: &str) -> Vec<Function> {
-    let list = events
-        .raw_get::<Table>(kind.name())
-        .and_then(|apps| apps.raw_get::<Table>(app));
-    list.map(|list| list.sequence_values().flatten().collect())
-        .unwrap_or_default()
+    Ok(handlers)
 }
 
 /// The names behind `api_` of a class's methods, its bases' too.

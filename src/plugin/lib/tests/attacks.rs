@@ -181,11 +181,16 @@ fn classes_in_circles() {
         )
         .expect("loads");
     assert_eq!(table.calls.join(" "), "A.x B.x");
-    let many = "for i = 1, 10001 do _G['api_c' .. i] = print end";
-    assert_eq!(
-        Bench::new().load(many).unwrap_err(),
-        "more than 10000 calls"
-    );
+    for (many, error) in [
+        ("_G['api_c' .. i] = print", "more than 10000 calls"),
+        (
+            "on('push.a' .. i % 9, print)",
+            "more than 10000 handlers of events",
+        ),
+    ] {
+        let source = format!("for i = 1, 10001 do {many} end");
+        assert_eq!(Bench::new().load(&source).unwrap_err(), error);
+    }
 }
 
 #[test]

@@ -143,9 +143,12 @@ fn handlers_are_found_by_their_event() {
     assert_eq!(table.events[0], ["app1".into()]);
     assert_eq!(table.events[1], ["a.b".into()]);
     use crate::message::plugin::EventKind;
-    let push = bench.library.handlers(EventKind::Push, "app1");
+    let push = bench
+        .library
+        .handlers(EventKind::Push, "app1")
+        .expect("handled");
     assert_eq!(push.len(), 2);
-    for handler in &push {
+    for handler in push.iter() {
         let args = bench
             .library
             .push_arguments(&bench.sandbox, &json!("u"), "m")
@@ -156,8 +159,11 @@ fn handlers_are_found_by_their_event() {
         bench.lines_of("return jsonEncode(seen)"),
         r#"[["u","m"],2]"#
     );
-    assert!(bench.library.handlers(EventKind::Push, "other").is_empty());
-    let message = bench.library.handlers(EventKind::Message, "a.b");
+    assert!(bench.library.handlers(EventKind::Push, "other").is_none());
+    let message = bench
+        .library
+        .handlers(EventKind::Message, "a.b")
+        .expect("handled");
     for (data, seen) in [
         (r#"{"x":5}"#, r#"["a.b","u","{\"x\":5}",true,null,true]"#),
         ("no", r#"["a.b","u","no",true,null,true]"#),
