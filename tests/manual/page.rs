@@ -14,6 +14,8 @@ pub struct Page {
     pub online: Vec<(String, String)>,
     /// In order.
     pub samples: Vec<Sample>,
+    /// Functions of plugins, in order.
+    pub functions: Vec<Function>,
     /// Values of `data-limit` and the number in that cell.
     pub limits: BTreeMap<String, u64>,
     /// All `id`s.
@@ -35,6 +37,19 @@ pub struct Sample {
     pub text: String,
     /// What it prints; `…` stands for anything.
     pub output: Option<String>,
+}
+
+/// `<tr id="fn-NAME">`: what a plugin may call.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Function {
+    /// `NAME`.
+    pub name: String,
+    /// With the types of what it takes and gives.
+    pub signature: String,
+    /// Whether its row says what an error is.
+    pub tells_errors: bool,
+    /// A line, and what it gives: text as it is, all else as JSON; `…` stands for anything.
+    pub example: Option<(String, Option<String>)>,
 }
 
 /// The names of all pages in a language.
@@ -97,6 +112,7 @@ impl Page {
                 .map(|(app, user)| (app.to_owned(), user.to_owned()))
                 .collect(),
             samples: samples(html),
+            functions: html.split("<tr id=\"fn-").skip(1).map(function).collect(),
             limits: html.split(" data-limit=\"").skip(1).map(limit).collect(),
             anchors: values(html, " id=\"").into_iter().collect(),
             links: [values(html, " href=\""), values(html, " src=\"")].concat(),
@@ -110,6 +126,29 @@ fn values(html: &str, attribute: &str) -> Vec<String> {
     parts
         .map(|rest| decoded(rest.split('"').next().unwrap_or_default()))
         .collect()
+}
+
+/// `NAME"><td><code>SIGNATURE</code></td><td>… <i>Error</i>: …<br><code>LINE</code> → <code>RESULT</code></td></tr>`
+#[track_caller]
+fn function(rest: &str) -> Function {
+    let (name, rest) = rest.split_once("\">").expect("a name");
+    let (row, _) = rest.split_once("</tr>").expect("its end");
+    let (signature, row) = row.split_once("</td>").expect("two cells");
+    let signature = signature.replace("<td>", "");
+    let signature = signature.replace("<code>", "").replace("</code>", "");
+    let example = row.split_once("<br>").map(|(_, example)| {
+        let mut codes = example.split("<code>").skip(1).map(|code| {
+            let (code, _) = code.split_once("</code>").expect("its end");
+            decoded(code)
+        });
+        (codes.next().expect("a line"), codes.next())
+    });
+    Function {
+        name: name.to_owned(),
+        signature: decoded(&signature),
+        tells_errors: row.contains("<i>Error</i>") || row.contains("<i>错误</i>"),
+        example,
+    }
 }
 
 /// `NAME">32 KiB</td>…`

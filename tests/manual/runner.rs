@@ -196,7 +196,7 @@ impl<'p> Runner<'p> {
         };
         fs::write(path, self.here(&text)).expect("a file");
         assert_eq!(
-            get(&self.server, "/reload"),
+            get(&self.server, "/reload?jdcloud=1"),
             "[0,true]\n",
             "{}: {}",
             self.page.name,
@@ -206,6 +206,46 @@ impl<'p> Runner<'p> {
             .file
             .is_none()
             .then(|| get(&self.server, "/sample?_raw=1"))
+    }
+
+    /// Runs the lines beside the functions of plugins, all in one call, and compares what they give.
+    #[cfg(feature = "lua")]
+    #[track_caller]
+    pub fn run_examples(&self) {
+        let examples = self.page.functions.iter();
+        let examples: Vec<_> = examples
+            .filter_map(|function| function.example.as_ref())
+            .collect();
+        let lines: String = examples
+            .iter()
+            .map(|(line, _)| format!("  told(function() return {line} end),\n"))
+            .collect();
+        let source = format!(
+            "local function shown(value)
+               return type(value) == 'table' and jsonEncode(value) or tostring(value)
+             end
+             function api_examples(env)
+               local function told(f)
+                 local values = table.pack(f())
+                 for at = 1, values.n do values[at] = shown(values[at]) end
+                 return table.concat(values, ', ')
+               end
+               return {{ {lines} }}
+             end"
+        );
+        let path = self.server.folder().join("jdserver.d/99-examples.lua");
+        fs::write(path, self.here(&source)).expect("a file");
+        assert_eq!(get(&self.server, "/reload"), "[0,true]\n");
+        let answer = get(&self.server, "/examples?_raw=1");
+        let given: Vec<String> = serde_json::from_str(&answer).expect(&answer);
+        assert_eq!(given.len(), examples.len());
+        for ((line, result), given) in examples.into_iter().zip(given) {
+            let shown = result.as_deref().unwrap_or_default();
+            assert!(
+                matches(shown, &given),
+                "{line}\nshown: {shown}\ngot:   {given}"
+            );
+        }
     }
 
     /// A text with this server instead of the one on the usual port.
