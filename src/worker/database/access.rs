@@ -1,9 +1,8 @@
-//! Databases for workers: takes a job, gets it a connection or has it wait, runs it, retries it where that is safe.
-//! Follows the settings; a database that they no longer name goes on until its transactions have ended.
+//! Databases for workers: takes a job, gets it a connection or has it wait; what is done with the connection is in
+//! [`super::attempt`]. Follows the settings; a database that they no longer name goes on until its transactions have ended.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,74 +10,11 @@ use std::time::{Duration, Instant};
 use crate::limits::DATABASE_TRANSACTION_MS_MAX;
 use crate::message::api_log::ApiRecord;
 use crate::message::database::{DatabaseAnswer, DatabaseDone, DatabaseJob, DatabaseOp};
-use crate::settings::{DatabaseAt, Settings, database};
-use crate::worker::database::api_log;
-use crate::worker::database::connection::{Connection, Fault, Server, Statement, Target};
+use crate::worker::database::attempt::{Attempt, Fate, Work};
+use crate::worker::database::connection::{Connection, Target};
 use crate::worker::database::gate::{Asked, Gate, Need, Permit, Plan, Refusal, Turn};
+use crate::worker::database::settings::DatabaseSettings;
 use crate::worker::database::sql;
-
-/// In the data folder, where nothing names another one.
-const DEFAULT_FILE: &str = "jdserver.db";
-
-/// What the environment says where the settings say nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Environment {
-    /// `P_DB`
-    pub database: Option<String>,
-    /// `P_DBCRED`
-    pub credentials: Option<String>,
-}
-
-/// The settings that databases depend on.
-#[derive(Clone, PartialEq)]
-pub struct DatabaseSettings {
-    target: Target,
-    timeout: Duration,
-}
-
-impl DatabaseSettings {
-    /// What the settings say, or else the environment, or else a file in the data folder.
-    pub fn new(settings: &Settings, environment: &Environment, data_dir: &Path) -> Self {
-        DatabaseSettings {
-            target: target(settings, environment, data_dir).unwrap_or_else(Target::None),
-            timeout: Duration::from_millis(settings.database_timeout_ms),
-        }
-    }
-}
-
-fn target(
-    settings: &Settings,
-    environment: &Environment,
-    data_dir: &Path,
-) -> Result<Target, Box<str>> {
-    let at = match (&settings.database, &environment.database) {
-        (DatabaseAt::Unset, Some(text)) => text
-            .parse()
-            .map_err(|_| "the environment's P_DB: expected FILE.db, HOST:PORT/NAME or null")?,
-        (at, _) => at.clone(),
-    };
-    Ok(match at {
-        DatabaseAt::Nowhere => return Err("no database: P_DB is null".into()),
-        DatabaseAt::Unset => Target::File(data_dir.join(DEFAULT_FILE)),
-        DatabaseAt::File(path) => Target::File(data_dir.join(path)),
-        DatabaseAt::Server { host, port, name } => {
-            let given = settings.database_credentials.reveal();
-            let given = match given.is_empty() {
-                true => environment.credentials.as_deref().unwrap_or_default(),
-                false => given,
-            };
-            let (user, password) = database::credentials(given)
-                .map_err(|_| "P_DBCRED: expected USER:PASSWORD, or that in base64")?;
-            Target::Server(Server {
-                host,
-                port,
-                name,
-                user,
-                password,
-            })
-        }
-    })
-}
 
 /// The database that `P_DB` names, for any worker. `T` names a job.
 pub struct Database<T> {
@@ -104,13 +40,6 @@ struct Named<T> {
     work: Work,
 }
 
-/// What is to be done.
-enum Work {
-    Job(DatabaseJob),
-    /// Calls for the table ApiLog.
-    Records(Vec<ApiRecord>),
-}
-
 /// A job's answer, under its name.
 #[derive(Debug)]
 pub struct Answered<T> {
@@ -131,18 +60,6 @@ pub enum Waiting<T> {
     Until(Duration),
     /// Nothing.
     None,
-}
-
-/// Who uses a connection when it is given back.
-enum Fate {
-    /// Anyone.
-    Free,
-    /// Its transaction only.
-    Pinned,
-    /// Anyone; its transaction is over, though nobody ended it.
-    Lost,
-    /// Anyone; the job needs another one, for it changes something.
-    Change,
 }
 
 /// Nobody leaves a lock half done: what may panic runs without it.
@@ -323,7 +240,14 @@ impl<T> Database<T> {
     ) -> Option<Answered<T>> {
         let begun = Instant::now();
         let mut conn = permit.conn.take();
-        let work = || base.perform(&mut conn, permit.begun, &asked, &self.ended);
+        let attempt = Attempt {
+            settings: &base.settings,
+            ended: &self.ended,
+            is_begun: permit.begun,
+            is_in_transaction: asked.transaction.is_some(),
+            need: asked.need,
+        };
+        let work = || attempt.perform(&mut conn, &asked.job.work);
         let (done, fate) = match catch_unwind(AssertUnwindSafe(work)) {
             Ok(outcome) => outcome,
             Err(_) => {
@@ -398,174 +322,6 @@ impl<T> Base<T> {
             }
         };
         Err(text)
-    }
-
-    /// Does a job on a connection, which is left in `slot` if it is of any more use.
-    fn perform(
-        &self,
-        slot: &mut Option<Connection>,
-        is_begun: bool,
-        asked: &Asked<Named<T>>,
-        ended: &Arc<AtomicBool>,
-    ) -> (DatabaseDone, Fate) {
-        let op = match &asked.job.work {
-            Work::Records(records) => {
-                let attempt = |conn: &mut Connection| {
-                    // What an attempt wrote was rolled back with its connection.
-                    api_log::write(conn, records, self.deadline()).map_err(|fault| (fault, true))
-                };
-                return match self.perform_first(slot, Need::Change, true, ended, attempt) {
-                    Ok(()) => (Ok(DatabaseAnswer::Ended), Fate::Free),
-                    Err(fault) => (Err(fault.into_text()), Fate::Free),
-                };
-            }
-            Work::Job(job) => &job.op,
-        };
-        let statement = match op {
-            DatabaseOp::End { commit } => return end(slot, *commit),
-            DatabaseOp::Query { sql, values } => Statement {
-                sql,
-                values,
-                is_query: true,
-            },
-            DatabaseOp::Exec { sql, values } => Statement {
-                sql,
-                values,
-                is_query: false,
-            },
-        };
-        if let Some(word) = sql::transaction_word(statement.sql) {
-            let text =
-                format!("a call's transaction begins and ends by itself: `{word}` is not run");
-            let fate = if is_begun { Fate::Pinned } else { Fate::Free };
-            return (Err(text.into()), fate);
-        }
-        if is_begun {
-            return self.perform_within(slot, statement);
-        }
-        let begins = asked.transaction.is_some() && asked.need == Need::Change;
-        let attempt = |conn: &mut Connection| self.try_first(conn, statement, asked.need, begins);
-        let outcome = self.perform_first(slot, asked.need, !begins, ended, attempt);
-        if outcome.is_err() || !begins {
-            let tidied = slot.as_mut().map(Connection::tidy);
-            if matches!(tidied, Some(Err(_))) {
-                *slot = None;
-            }
-        }
-        match outcome {
-            Ok(answer) => (Ok(answer), if begins { Fate::Pinned } else { Fate::Free }),
-            Err(Fault::IsChange) => (Err(Fault::IsChange.into_text()), Fate::Change),
-            Err(fault) => (Err(fault.into_text()), Fate::Free),
-        }
-    }
-
-    /// A statement within a transaction that has begun.
-    fn perform_within(
-        &self,
-        slot: &mut Option<Connection>,
-        statement: Statement<'_>,
-    ) -> (DatabaseDone, Fate) {
-        let Some(conn) = slot else {
-            return (Err("the connection was lost".into()), Fate::Lost);
-        };
-        match conn.run(statement, self.deadline()) {
-            Ok(answer) => (Ok(answer), Fate::Pinned),
-            Err(Fault::Refused(text)) => (Err(text), Fate::Pinned),
-            Err(Fault::IsChange) => (Err("this connection only reads".into()), Fate::Pinned),
-            Err(Fault::RolledBack(text)) => {
-                if conn.tidy().is_err() {
-                    *slot = None;
-                }
-                (Err(text), Fate::Lost)
-            }
-            Err(Fault::Lost(text)) => {
-                *slot = None;
-                (Err(text), Fate::Lost)
-            }
-        }
-    }
-
-    /// A statement on its own, or the first of a transaction. A connection that was lost is opened anew, and the
-    /// attempt is made again where its error says that it may: where it changed nothing, for the server may have done
-    /// it. `is_checked`: a connection that was idle is asked first.
-    fn perform_first<X>(
-        &self,
-        slot: &mut Option<Connection>,
-        need: Need,
-        is_checked: bool,
-        ended: &Arc<AtomicBool>,
-        attempt: impl Fn(&mut Connection) -> Result<X, (Fault, bool)>,
-    ) -> Result<X, Fault> {
-        let mut may_retry = true;
-        loop {
-            let ready = match slot {
-                Some(conn) => conn
-                    .check(need == Need::Change && is_checked)
-                    .map_err(|fault| (fault, true)),
-                None => {
-                    may_retry = false;
-                    let DatabaseSettings { target, timeout } = &self.settings;
-                    let reads_only = need == Need::Read;
-                    let opened = Connection::open(target, reads_only, *timeout, ended);
-                    *slot = Some(opened.map_err(Fault::Refused)?);
-                    Ok(())
-                }
-            };
-            let outcome = ready.and_then(|()| match slot {
-                Some(conn) => attempt(conn),
-                None => Err((Fault::Lost("the connection was lost".into()), true)),
-            });
-            match outcome {
-                Ok(answer) => return Ok(answer),
-                Err((Fault::Lost(text), is_safe)) => {
-                    *slot = None;
-                    if !may_retry || !is_safe {
-                        return Err(Fault::Lost(text));
-                    }
-                }
-                Err((fault, _)) => return Err(fault),
-            }
-        }
-    }
-
-    /// One attempt. The error tells whether it may be made again.
-    fn try_first(
-        &self,
-        conn: &mut Connection,
-        statement: Statement<'_>,
-        need: Need,
-        begins: bool,
-    ) -> Result<DatabaseAnswer, (Fault, bool)> {
-        if !begins {
-            let outcome = conn.run(statement, self.deadline());
-            return outcome.map_err(|fault| (fault, need == Need::Read));
-        }
-        conn.begin().map_err(|fault| (fault, true))?;
-        let outcome = conn.run(statement, self.deadline());
-        outcome.map_err(|fault| match (fault, conn.end(false)) {
-            (Fault::Refused(text) | Fault::RolledBack(text), Err(_)) => (Fault::Lost(text), false),
-            // Whatever it did, it was rolled back with its connection.
-            (fault, _) => (fault, true),
-        })
-    }
-
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.settings.timeout
-    }
-}
-
-fn end(slot: &mut Option<Connection>, commit: bool) -> (DatabaseDone, Fate) {
-    let Some(conn) = slot else {
-        return (Err("the connection was lost".into()), Fate::Free);
-    };
-    let outcome = conn.end(commit);
-    let is_good = !matches!(outcome, Err(Fault::Lost(_))) && conn.tidy().is_ok();
-    if !is_good {
-        *slot = None;
-    }
-    match outcome {
-        Err(fault) if commit => (Err(fault.into_text()), Fate::Free),
-        _ => (Ok(DatabaseAnswer::Ended), Fate::Free),
     }
 }
 

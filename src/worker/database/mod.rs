@@ -9,22 +9,27 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `access` | jobs in, answers out; retries, transactions, settings that change |
+//! | `access` | jobs in, answers out; transactions, settings that change |
+//! | `attempt` | one job on one connection; retries |
 //! | `gate` | who may use which connection, and who waits |
 //! | `api_log` | calls into the table ApiLog |
 //! | `connection` | what SQLite and a server have in common; faults |
 //! | `sqlite`, `mysql` | one connection each |
 //! | `rows` | a result, within its bounds |
+//! | `settings` | which database it is |
 //! | `sql` | what the words of a statement tell before it is run |
 
 mod access;
 mod api_log;
+mod attempt;
 mod connection;
 mod gate;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod rows;
+mod settings;
 mod sql;
 mod sqlite;
 
-pub use access::{Answered, Database, DatabaseSettings, Environment, Waiting};
+pub use access::{Answered, Database, Waiting};
+pub use settings::{DatabaseSettings, Environment};

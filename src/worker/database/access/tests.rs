@@ -6,8 +6,9 @@ use super::*;
 use crate::limits::WORKER_STACK_BYTES;
 use crate::message::api_log::ApiSubRecord;
 use crate::message::database::SqlValue;
-use crate::settings::Origin;
+use crate::settings::{Origin, Settings};
 use crate::test_dir::TestDir;
+use crate::worker::database::settings::{DEFAULT_FILE, Environment};
 
 use SqlValue::{Blob, Integer, Null, Real, Text};
 
@@ -422,46 +423,6 @@ fn a_file_that_is_no_database_is_an_error() {
             .error(exec("create table t (a)"))
             .starts_with("cannot open ")
     );
-}
-
-#[test]
-fn settings_then_the_environment_then_the_default() {
-    let dir = Path::new("/data");
-    let named = |rows: &[(&str, &str)], database: Option<&str>, credentials: Option<&str>| {
-        let environment = Environment {
-            database: database.map(str::to_owned),
-            credentials: credentials.map(str::to_owned),
-        };
-        DatabaseSettings::new(&settings(rows), &environment, dir).target
-    };
-    let file = |path: &str| Target::File(path.into());
-    let null = Target::None("no database: P_DB is null".into());
-    assert!(named(&[], None, None) == file("/data/jdserver.db"));
-    assert!(named(&[], Some("x.db"), None) == file("/data/x.db"));
-    assert!(named(&[("P_DB", "/y.db")], Some("x.db"), None) == file("/y.db"));
-    assert!(named(&[("P_DB", "null")], Some("x.db"), None) == null);
-    assert!(named(&[], Some("null"), None) == null);
-    assert!(matches!(
-        named(&[], Some("nonsense"), None),
-        Target::None(_)
-    ));
-    assert!(matches!(
-        named(&[("P_DB", "h/x")], None, None),
-        Target::None(_)
-    ));
-    let server = |user: &str| {
-        Target::Server(Server {
-            host: "h".to_owned(),
-            port: 3306,
-            name: "x".to_owned(),
-            user: user.to_owned(),
-            password: "p".to_owned(),
-        })
-    };
-    assert!(named(&[("P_DB", "h/x")], None, Some("env:p")) == server("env"));
-    let both = [("P_DB", "h/x"), ("P_DBCRED", "file:p")];
-    assert!(named(&both, None, Some("env:p")) == server("file"));
-    assert_eq!(server("u").to_string(), "h:3306");
 }
 
 #[test]
