@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::account::Account;
 use crate::config::{FILE_NAME, Layout};
-use crate::settings::Origin;
+use crate::settings::{Origin, TABLE};
 
 /// Where plugins are, in the data folder.
 #[cfg(feature = "lua")]
@@ -15,6 +15,8 @@ const PLUGINS: &str = "jdserver.d";
 /// A plugin that is not loaded before its name ends in `.lua`.
 #[cfg(feature = "lua")]
 const EXAMPLE: &str = "10-example.lua.disabled";
+/// Why something was left.
+const THERE: &str = "it is there already";
 /// Settings may hold secrets: they are not for everybody.
 const SETTINGS_MODE: u32 = 0o640;
 /// Everything else is for reading.
@@ -80,54 +82,72 @@ fn shell_word(path: &Path) -> String {
     }
 }
 
-/// Writes all of it. What is new in the data folder becomes `owner`'s, who may read the settings.
+/// Writes all of it. With an owner, that one may read the settings, and gets the data folder if it is new.
 pub(super) fn write(layout: &Layout, owner: Option<&Account>) -> Result<Written, String> {
-    let mut maker = Maker {
-        owner,
-        written: Written::default(),
-    };
-    maker.folder(&layout.data_dir, "logs, timers and data")?;
-    if let Some(folder) = layout.config_file.parent() {
-        // For root alone to change.
+    let (data_dir, config_file) = (&layout.data_dir, &layout.config_file);
+    let mut maker = Maker::default();
+    // Who owns a folder may lay links out in it, which root would follow.
+    let may_enter = owner.is_none() || !data_dir.exists();
+    if may_enter {
+        maker.folder(data_dir, "logs, timers and data")?;
+        #[cfg(feature = "lua")]
+        {
+            let plugins = data_dir.join(PLUGINS);
+            maker.folder(&plugins, "plugins, *.lua")?;
+            let (path, text) = (plugins.join(EXAMPLE), include_str!("example.lua"));
+            maker.file(
+                &path,
+                text,
+                FILE_MODE,
+                ["an example plugin, switched off", THERE],
+            )?;
+        }
+        if let Some(owner) = owner {
+            maker.give_all(owner)?;
+        }
+    } else {
+        maker.say("left", data_dir, THERE);
+    }
+    if let Some(folder) = config_file.parent() {
         maker.made_folder(folder)?;
     }
+    let says_more = TABLE
+        .iter()
+        .map(|setting| setting.name)
+        .any(|name| name != "data_dir" && layout.settings.origin(name) == Origin::CommandLine);
+    let what = match says_more {
+        true => "it is there already, and what was given here is not set in it",
+        false => THERE,
+    };
     let text = layout.settings.template();
-    let is_new = maker.file(
-        &layout.config_file,
-        &text,
-        SETTINGS_MODE,
-        "all settings, each with its default",
-    )?;
+    let what = ["all settings, each with its default", what];
+    let is_new = maker.file(config_file, &text, SETTINGS_MODE, what)?;
     maker.written.settings_were_there = !is_new;
     if is_new && let Some(owner) = owner {
-        give(&layout.config_file, None, owner)?;
+        give(config_file, None, owner)?;
     }
-    #[cfg(feature = "lua")]
-    maker.plugins(&layout.data_dir.join(PLUGINS))?;
     // The daemon looks for it beside the settings: below /etc, pages would be out of place.
-    if layout.config_file.parent() == Some(layout.data_dir.as_path()) {
+    if may_enter && config_file.parent() == Some(data_dir.as_path()) {
         let what = "files that are served, before the pages in the binary";
-        maker.folder(&layout.data_dir.join("static"), what)?;
+        maker.folder(&data_dir.join("static"), what)?;
     }
     Ok(maker.written)
 }
 
-struct Maker<'a> {
-    owner: Option<&'a Account>,
+#[derive(Default)]
+struct Maker {
     written: Written,
+    /// In order.
+    made: Vec<PathBuf>,
 }
 
-impl Maker<'_> {
-    /// A folder of the owner's.
+impl Maker {
+    /// A folder that is told of.
     fn folder(&mut self, path: &Path, what: &str) -> Result<(), String> {
-        if !self.made_folder(path)? {
-            return Ok(());
+        if self.made_folder(path)? {
+            self.say("made", path, what);
         }
-        self.say("made", path, what);
-        match self.owner {
-            Some(owner) => give(path, Some(owner), owner),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Whether it is new.
@@ -140,35 +160,36 @@ impl Maker<'_> {
             .mode(FOLDER_MODE)
             .create(path);
         made.map_err(|error| wrong(path, &error))?;
+        self.made.push(path.to_owned());
         Ok(true)
     }
 
-    /// A file; whether it is new.
-    fn file(&mut self, path: &Path, text: &str, mode: u32, what: &str) -> Result<bool, String> {
+    /// A file; whether it is new. `what` it is when it is new, and when it was there.
+    fn file(
+        &mut self,
+        path: &Path,
+        text: &str,
+        mode: u32,
+        what: [&str; 2],
+    ) -> Result<bool, String> {
         match new_file(path, text, mode) {
             Ok(()) => {
-                self.say("wrote", path, what);
+                self.say("wrote", path, what[0]);
+                self.made.push(path.to_owned());
                 Ok(true)
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                self.say("left", path, "it is there already");
+                self.say("left", path, what[1]);
                 Ok(false)
             }
             Err(error) => Err(wrong(path, &error)),
         }
     }
 
-    #[cfg(feature = "lua")]
-    fn plugins(&mut self, folder: &Path) -> Result<(), String> {
-        self.folder(folder, "plugins, *.lua")?;
-        let example = folder.join(EXAMPLE);
-        let text = include_str!("example.lua");
-        if self.file(&example, text, FILE_MODE, "an example plugin, switched off")?
-            && let Some(owner) = self.owner
-        {
-            give(&example, Some(owner), owner)?;
-        }
-        Ok(())
+    /// All that was made, the first folder last: nobody is in there before all of it is done.
+    fn give_all(&mut self, owner: &Account) -> Result<(), String> {
+        let mut made = self.made.drain(..).rev();
+        made.try_for_each(|path| give(&path, Some(owner), owner))
     }
 
     fn say(&mut self, done: &str, path: &Path, what: &str) {
@@ -280,10 +301,11 @@ mod tests {
         assert!(!text.contains("left "), "{text}");
         fs::write(&file, "port = 1\n").expect("written");
         let text = init(&layout).expect("nothing to do");
-        assert!(
-            text.starts_with(&format!("left {}: ", file.display())),
-            "{text}"
+        let want = format!(
+            "left {}: it is there already, and what was given here is not set",
+            file.display()
         );
+        assert!(text.contains(&want), "{text}");
         assert!(
             !text.contains("wrote ") && !text.contains("made "),
             "{text}"
@@ -344,6 +366,21 @@ mod tests {
         );
         assert!(!written.expect("written").settings_were_there);
         assert_eq!(fs::metadata(&data).expect("there").uid(), own.uid());
+        // It is the owner's by now: links there lead nobody elsewhere.
+        fs::remove_dir_all(data.join("jdserver.d")).ok();
+        symlink(&dir.0, data.join("jdserver.d")).expect("linked");
+        let written = write(
+            &layout(&["-d", data.to_str().expect("UTF-8")]),
+            Some(&owner),
+        );
+        assert!(
+            written
+                .expect("left")
+                .lines
+                .iter()
+                .all(|line| line.starts_with("left "))
+        );
+        assert!(!dir.0.join("10-example.lua.disabled").exists());
     }
 
     #[test]
