@@ -2,7 +2,7 @@
 //! itself in a real browser.
 //!
 //! [`watch`] what monitoring asks; [`calls`] the calls and who may make them; [`live`] the app `_console`; [`browser`]
-//! the page, by [`webdriver`].
+//! the page, by [`webdriver`]; [`secure`] the page over https and wss.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -12,6 +12,8 @@ mod sink;
 mod browser;
 mod calls;
 mod live;
+#[cfg(feature = "tls")]
+mod secure;
 mod watch;
 mod webdriver;
 

@@ -28,6 +28,12 @@ impl Browser {
     /// Starts a browser that speaks `language`; `None` after saying `skipped: …` where there is none.
     #[track_caller]
     pub fn start(language: &str) -> Option<Self> {
+        Self::with_arguments(language, &[])
+    }
+
+    /// The same, with arguments for Chromium beyond our own.
+    #[track_caller]
+    pub fn with_arguments(language: &str, more: &[&str]) -> Option<Self> {
         let (chromium, chromedriver) = (program("chromium")?, program("chromedriver")?);
         let profile = Folder::new();
         let mut driver = Command::new(chromedriver)
@@ -65,7 +71,11 @@ impl Browser {
             "--disable-sync",
             "--window-size=1360,900",
         ];
-        let mut arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
+        let mut arguments: Vec<String> = arguments
+            .iter()
+            .chain(more)
+            .map(|&text| text.to_owned())
+            .collect();
         arguments.push(format!("--lang={language}"));
         arguments.push(format!(
             "--user-data-dir={}/user",
