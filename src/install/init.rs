@@ -5,16 +5,18 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use crate::account::Account;
+use nix::unistd::geteuid;
+
+use crate::account::{self, Account};
 use crate::config::{FILE_NAME, Layout};
 use crate::settings::{Origin, TABLE};
 
 /// Where plugins are, in the data folder.
-#[cfg(feature = "lua")]
 const PLUGINS: &str = "jdserver.d";
 /// A plugin that is not loaded before its name ends in `.lua`.
-#[cfg(feature = "lua")]
 const EXAMPLE: &str = "10-example.lua.disabled";
+/// Whether this build loads plugins at all.
+const HAS_PLUGINS: bool = cfg!(feature = "lua");
 /// Why something was left.
 const THERE: &str = "it is there already";
 /// Settings may hold secrets: they are not for everybody.
@@ -34,13 +36,28 @@ pub(super) struct Written {
 
 /// Makes what `--init` makes; what was done and what to do next. Errors: one line.
 pub fn init(layout: &Layout) -> Result<String, String> {
+    let reader = reader(&layout.settings.user)?;
     let written = write(layout, None)?;
+    if let Some(reader) = reader
+        && !written.settings_were_there
+    {
+        give(&layout.config_file, None, &reader)?;
+    }
     let mut text = written.lines.join("\n");
     text.push_str("\n\nnext:\n");
     for (command, what) in next(layout, &written) {
         text.push_str(&format!("  {command}\n      {what}\n"));
     }
     Ok(text)
+}
+
+/// Whom root's daemon becomes: reloads are that user's, who must be able to read the settings.
+fn reader(user: &str) -> Result<Option<Account>, String> {
+    if user.is_empty() || !geteuid().is_root() {
+        return Ok(None);
+    }
+    let account = account::find(user)?.ok_or_else(|| account::missing(user))?;
+    Ok(Some(account))
 }
 
 /// The commands that come next, each with what it does.
@@ -57,16 +74,13 @@ fn next(layout: &Layout, written: &Written) -> Vec<(String, &'static str)> {
         (format!("{command} -t"), "checks the settings"),
         (command, "serves"),
     ];
-    #[cfg(feature = "lua")]
-    {
-        let example = layout.data_dir.join(PLUGINS).join(EXAMPLE);
-        if example.exists() {
-            let (from, to) = (
-                shell_word(&example),
-                shell_word(&example.with_extension("")),
-            );
-            commands.push((format!("mv {from} {to}"), "switches the example plugin on"));
-        }
+    let example = layout.data_dir.join(PLUGINS).join(EXAMPLE);
+    if HAS_PLUGINS && example.exists() {
+        let (from, to) = (
+            shell_word(&example),
+            shell_word(&example.with_extension("")),
+        );
+        commands.push((format!("mv {from} {to}"), "switches the example plugin on"));
     }
     commands
 }
@@ -90,8 +104,7 @@ pub(super) fn write(layout: &Layout, owner: Option<&Account>) -> Result<Written,
     let may_enter = owner.is_none() || !data_dir.exists();
     if may_enter {
         maker.folder(data_dir, "logs, timers and data")?;
-        #[cfg(feature = "lua")]
-        {
+        if HAS_PLUGINS {
             let plugins = data_dir.join(PLUGINS);
             maker.folder(&plugins, "plugins, *.lua")?;
             let (path, text) = (plugins.join(EXAMPLE), include_str!("example.lua"));

@@ -125,6 +125,24 @@ fn a_service_is_installed_and_removed() {
     );
 }
 
+/// Settings that a daemon reads as root, and again as the user that it has become.
+#[test]
+fn a_user_that_root_becomes_may_read_the_settings() {
+    let machine = machine();
+    if !may("change its root folder", &machine.0) {
+        return;
+    }
+    let init = |user| run(&machine, &["--init", "-d", "/srv/jd", "--user", user]);
+    refused(&init("nobody"), "there is no nobody");
+    assert!(!machine.0.join("srv").exists());
+    said(&init("web"));
+    let settings = machine.0.join("srv/jd/jdserver.toml");
+    let owner = fs::metadata(&settings).expect("written");
+    assert_eq!((owner.uid(), owner.gid()), (0, 4_712));
+    let text = fs::read_to_string(settings).expect("written");
+    assert!(text.contains("\nuser = \"web\"\n"), "{text}");
+}
+
 /// systemd's own opinion: nothing to complain of, and little left open.
 fn judge(unit: &str) {
     let Some(analyze) = program("systemd-analyze") else {
