@@ -1,11 +1,13 @@
 //! Against sockets of std on the other side.
 
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener as StdListener, TcpStream as StdStream};
 use std::time::Duration;
 
 use mio::{Events, Poll};
 
 use super::*;
+use crate::limits::PLUGIN_SOCKET_READ_BYTES_MAX;
 
 struct Bench {
     poll: Poll,
