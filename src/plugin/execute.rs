@@ -18,7 +18,8 @@ use crate::message::plugin::{
 };
 use crate::message::{Job, ReactorMsg};
 use crate::plugin::http::HttpOutcome;
-use crate::plugin::scheduler::{Purpose, Resume, Scheduler, Task, Transaction, Waits};
+use crate::plugin::purpose::{Purpose, Resume, Task, Transaction, Waits};
+use crate::plugin::scheduler::Scheduler;
 use crate::plugin::socket_ops::{SOCKET_OPS, SocketOp};
 use crate::plugin::tasks::TaskKey;
 use crate::plugin::values::{from_json, mark_object, to_json};

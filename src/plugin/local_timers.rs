@@ -8,7 +8,8 @@ use mlua::{Function, MultiValue};
 
 use crate::limits::{PLUGIN_INTERVAL_MS_MIN, PLUGIN_TIMERS_MAX};
 use crate::plugin::program::Program;
-use crate::plugin::scheduler::{Purpose, Scheduler};
+use crate::plugin::purpose::Purpose;
+use crate::plugin::scheduler::Scheduler;
 
 /// Timers of plugins, by when they are due.
 #[derive(Default)]

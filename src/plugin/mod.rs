@@ -8,7 +8,8 @@
 //! | [`meter`] | what a task may still compute |
 //! | `text` | string functions of Lua in Rust, interruptible, over [`crate::proto::lua_pattern`] |
 //! | [`thread`] | the loop: messages, sockets, times |
-//! | `scheduler` | begins coroutines for calls and handlers, ends them, answers who waits |
+//! | `scheduler` | begins coroutines, lets them run in turns, ends them; `purpose` says what each is for |
+//! | `events`, `loads` | coroutines for calls and handlers, and who waits for them; plugins loaded anew |
 //! | `program` | one loaded set of plugins |
 //! | `lib` | the functions that plugins know |
 //! | `execute` | what coroutines may wait for; [`http`], `socket_ops`, `local_timers` are parts of it |
@@ -24,14 +25,17 @@ mod check;
 #[cfg(test)]
 mod coroutine_tests;
 mod errors;
+mod events;
 mod execute;
 pub mod http;
 mod lib;
+mod loads;
 mod local_timers;
 pub mod meter;
 #[cfg(test)]
 mod prelude_tests;
 mod program;
+mod purpose;
 pub mod sandbox;
 mod scheduler;
 pub mod sender;

@@ -10,7 +10,8 @@ use crate::limits::PLUGIN_SOCKET_READ_BYTES_MAX;
 use crate::message::plugin::{TaskId, TaskWork};
 use crate::plugin::execute::{Begun, take, values};
 use crate::plugin::program::Program;
-use crate::plugin::scheduler::{Purpose, Resume, Scheduler, Task, Waits};
+use crate::plugin::purpose::{Purpose, Resume, Task, Waits};
+use crate::plugin::scheduler::Scheduler;
 use crate::plugin::sockets::{Outcome, SocketEvent, SocketId, Want};
 use crate::plugin::tasks::TaskKey;
 
