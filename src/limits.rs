@@ -126,8 +126,23 @@ pub const PLUGIN_MEMORY_BYTES_MAX: usize = 64 << 20;
 pub const PLUGIN_SLICE_MS: u64 = 1;
 /// A line that a plugin logs; the rest is cut.
 pub const PLUGIN_LOG_BYTES_MAX: usize = 4 << 10;
-/// Coroutines of plugins at once. Beyond: an error.
-pub const PLUGIN_COROUTINES_MAX: usize = 20_000;
+/// Coroutines of timers and sockets of plugins at once: 20 MB at 2 KB for a waiting one. Beyond: none begins, which is
+/// logged. Those of calls and handlers are bounded by `plugin_queue`.
+pub const PLUGIN_FREE_COROUTINES_MAX: usize = 10_000;
+/// That no coroutine could begin for a timer or a socket is told at most this often.
+pub const PLUGIN_REFUSED_TOLD_MS: u64 = 10_000;
+/// States of plugins that were replaced and still have something running. Beyond: the oldest's is ended.
+pub const PLUGIN_OLD_STATES_MAX: usize = 4;
+/// Names that are looked up for plugins at once: a name server that is silent holds a worker for long.
+pub const PLUGIN_LOOKUPS_MAX: usize = 4;
+/// What one waiting coroutine hands to others, in bytes, that is not worth counting.
+pub const PLUGIN_SMALL_BYTES: usize = 4 << 10;
+/// What waiting coroutines have handed to others, bodies of URLs aside. Beyond: an error.
+pub const PLUGIN_HANDED_BYTES_MAX: usize = 64 << 20;
+/// Bodies of the URLs that plugins call; also answers that wait for others. Beyond: an error.
+pub const PLUGIN_HTTP_BYTES_MAX: usize = 64 << 20;
+/// How long one value may take to become JSON, where nothing can interrupt it. Beyond twice that: an error.
+pub const PLUGIN_UNINTERRUPTED_MS_MAX: u64 = 250;
 /// How long coroutines run before messages are taken again.
 pub const PLUGIN_RUN_MS_PER_TURN: u64 = 5;
 /// Timers of plugins in memory. Beyond: an error.
@@ -154,10 +169,14 @@ pub const PLUGIN_MESSAGES_PER_TURN: usize = 256;
 pub const PLUGIN_SOCKETS_MAX: usize = 1_024;
 /// What is read at once from a socket of a plugin.
 pub const PLUGIN_SOCKET_BUFFER_BYTES: usize = 16 << 10;
-/// What a socket of a plugin keeps unread; also the longest line, and the most that one read may ask for.
+/// The longest line that a plugin reads, and the most that one read may ask for. Beyond: an error.
 pub const PLUGIN_SOCKET_READ_BYTES_MAX: usize = 256 << 10;
 /// One write of a plugin. Beyond: an error.
 pub const PLUGIN_SOCKET_WRITE_BYTES_MAX: usize = 4 << 20;
+/// What all sockets of plugins keep of what came and is to be written. Beyond: the one that would keep more fails.
+pub const PLUGIN_SOCKETS_HELD_BYTES_MAX: usize = 64 << 20;
+/// Reads of what nobody wants any more from a socket of a plugin that is being closed.
+pub const PLUGIN_SOCKET_SETTLE_READS_MAX: usize = 16;
 /// A datagram that a plugin receives; the rest of a longer one is lost.
 pub const PLUGIN_DATAGRAM_BYTES_MAX: usize = 8 << 10;
 /// Connections accepted, or datagrams received, from one socket of a plugin before others have their turn.
@@ -170,9 +189,6 @@ pub const PLUGIN_FILES_MAX: usize = 256;
 pub const PLUGIN_SOURCE_BYTES_MAX: usize = 8 << 20;
 /// Folders of modules in each other. Beyond: an error.
 pub const PLUGIN_FOLDER_DEPTH_MAX: usize = 4;
-/// Events and calls that plugins may have under way: 20 MB at 2 KB for a waiting coroutine. Beyond: error 4, or a
-/// counted drop.
-pub const PLUGIN_EVENTS_MAX: usize = 10_000;
 /// Connections to the database of plugins; of SQLite's, one may change something.
 pub const DATABASE_CONNECTIONS_MAX: usize = 16;
 /// Statements that wait for a connection, or for another call's transaction. Beyond: error 3.

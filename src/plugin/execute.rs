@@ -2,6 +2,7 @@
 //! functions of plugins make of that is in [`super::lib`]; [`super::lib::ops`] lists names, arguments and results.
 
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
@@ -9,7 +10,10 @@ use crate::call::answer::{Answer, Data};
 use crate::call::callback;
 use crate::call::error::CallError;
 use crate::ids::ConnId;
-use crate::limits::{PLUGIN_SLEEP_MS_MAX, SQL_VALUES_MAX};
+use crate::limits::{
+    PLUGIN_HANDED_BYTES_MAX, PLUGIN_JSON_BYTES_MAX, PLUGIN_SLEEP_MS_MAX, PLUGIN_SLICE_MS,
+    PLUGIN_SMALL_BYTES, SQL_VALUES_MAX,
+};
 use crate::message::database::{
     DatabaseAnswer, DatabaseDone, DatabaseJob, DatabaseOp, SessionJob, SqlValue,
 };
@@ -17,12 +21,12 @@ use crate::message::plugin::{
     CallTraces, PluginCall, SocketAction, TaskDone, TaskId, TaskJob, TaskOutcome, TaskWork,
 };
 use crate::message::{Job, ReactorMsg};
-use crate::plugin::http::HttpOutcome;
+use crate::plugin::http::{HttpCall, HttpOutcome};
 use crate::plugin::purpose::{Purpose, Resume, Task, Transaction, Waits};
 use crate::plugin::scheduler::Scheduler;
 use crate::plugin::socket_ops::{SOCKET_OPS, SocketOp};
 use crate::plugin::tasks::TaskKey;
-use crate::plugin::values::{from_json, mark_object, to_json};
+use crate::plugin::values::{from_json, mark_object, to_json, to_sized_json};
 
 /// How an operation began.
 pub(super) enum Begun {
@@ -45,10 +49,18 @@ impl Scheduler {
         op: &'static str,
         arguments: MultiValue,
     ) {
-        if matches!(task.purpose, Purpose::Free | Purpose::Socket(_)) {
+        if task.purpose.is_free() {
             task.coroutine.renew();
         }
-        match self.begin_op(key, &mut task, op, arguments) {
+        let began = Instant::now();
+        let begun = self.begin_op(key, &mut task, op, arguments);
+        let took = began.elapsed();
+        if took >= Duration::from_millis(PLUGIN_SLICE_MS) {
+            // To make JSON of much is computing too.
+            let computed = task.program.sandbox().meter().used_at_most();
+            task.coroutine.charge(took.min(computed));
+        }
+        match begun {
             Ok(Begun::Now(resume)) => self.tasks.again(key, task, resume),
             Ok(Begun::Waits {
                 id,
@@ -106,20 +118,24 @@ impl Scheduler {
             "call" => {
                 let (action, get, post): (String, Value, Value) = take(arguments, lua)?;
                 let id = self.tasks.name_wait(key);
+                let ((get, get_bytes), (post, post_bytes)) =
+                    (to_sized_json(lua, &get)?, to_sized_json(lua, &post)?);
+                self.hand_over(id, get_bytes + post_bytes)?;
                 let call = Box::new(PluginCall {
                     task: id,
                     on_behalf: task.on_behalf,
                     action: action.into(),
-                    get: to_json(lua, &get)?,
-                    post: to_json(lua, &post)?,
+                    get,
+                    post,
                 });
                 (self.ports.tell_reactor)(ReactorMsg::PluginCall(call));
                 Ok(plain_wait(id))
             }
-            "http" => self.begin_http(key, to_json(lua, &take(arguments, lua)?)?),
+            "http" => self.begin_http(key, lua, to_json(lua, &take(arguments, lua)?)?),
             "wsPush" => {
                 let (fd, text): (u64, String) = take(arguments, lua)?;
                 let id = self.tasks.name_wait(key);
+                self.hand_over(id, text.len())?;
                 let action = Box::new(SocketAction::Push {
                     task: id,
                     fd,
@@ -138,7 +154,8 @@ impl Scheduler {
             }
             "database" => {
                 let (kind, sql, list): (String, String, Table) = take(arguments, lua)?;
-                let values = sql_values(&list)?;
+                let (values, bytes) = sql_values(&list)?;
+                let bytes = bytes + sql.len();
                 let sql = sql.into();
                 let op = match kind.as_str() {
                     "query" => DatabaseOp::Query { sql, values },
@@ -148,7 +165,8 @@ impl Scheduler {
                     transaction.is_begun = true;
                     transaction.id
                 });
-                self.submit_task(key, TaskWork::Database(DatabaseJob { transaction, op }))
+                let job = DatabaseJob { transaction, op };
+                self.submit_task(key, TaskWork::Database(job), bytes)
             }
             "endTransaction" => match task.transaction.take() {
                 Some(Transaction {
@@ -157,7 +175,7 @@ impl Scheduler {
                     is_begun: true,
                 }) => {
                     let commit = take(arguments, lua)?;
-                    self.submit_task(key, TaskWork::Database(end_of(id, commit)))
+                    self.submit_task(key, TaskWork::Database(end_of(id, commit)), 0)
                 }
                 _ => Ok(Begun::Now(values(lua, true))),
             },
@@ -171,27 +189,38 @@ impl Scheduler {
                 );
                 let (kind, id, set, removed, is_new): Session = take(arguments, lua)?;
                 let id = id.map(String::into);
+                let mut bytes = 0;
                 let job = match (kind.as_str(), id) {
-                    ("store", Some(id)) => SessionJob::Store {
-                        id,
-                        set: to_json(lua, &set)?,
-                        removed: removed.into_iter().flatten().map(String::into).collect(),
-                        is_new: is_new == Some(true),
-                    },
+                    ("store", Some(id)) => {
+                        let (set, set_bytes) = to_sized_json(lua, &set)?;
+                        bytes = set_bytes;
+                        SessionJob::Store {
+                            id,
+                            set,
+                            removed: removed.into_iter().flatten().map(String::into).collect(),
+                            is_new: is_new == Some(true),
+                        }
+                    }
                     ("destroy", Some(id)) => SessionJob::Destroy { id },
                     (_, id) => SessionJob::Load { id },
                 };
-                self.submit_task(key, TaskWork::Session(job))
+                self.submit_task(key, TaskWork::Session(job), bytes)
             }
             _ => Err(format!("no such operation: {op}")),
         }
     }
 
     /// Calls of URLs: objects with the fields of `setTimeout`'s request and `timeout` in s.
-    fn begin_http(&mut self, key: TaskKey, requests: serde_json::Value) -> Result<Begun, String> {
+    fn begin_http(
+        &mut self,
+        key: TaskKey,
+        lua: &Lua,
+        requests: serde_json::Value,
+    ) -> Result<Begun, String> {
         let serde_json::Value::Array(requests) = requests else {
             return Err("httpCall: expected a list of calls".to_owned());
         };
+        let until_ms = self.tasks.deadline_ms(key);
         let mut calls = Vec::with_capacity(requests.len());
         for request in requests {
             let fields = request.as_object().cloned().unwrap_or_default();
@@ -200,17 +229,17 @@ impl Scheduler {
                 None => self.settings.http_call_timeout_ms,
             };
             let request = callback::build(&fields).map_err(|error| error.detail.into_owned())?;
-            calls.push((self.tasks.name_wait(key), request, timeout_ms));
+            calls.push(HttpCall {
+                id: self.tasks.name_wait(key),
+                request,
+                timeout_ms,
+                until_ms,
+            });
         }
         let id = self.tasks.name_wait(key);
         match self.http.queue(id, calls) {
-            Some(outcomes) => {
-                // Nothing is out: all found the queue full.
-                Err(outcomes
-                    .into_iter()
-                    .find_map(Result::err)
-                    .map_or_else(|| "httpCall: expected a URL".to_owned(), String::from))
-            }
+            // Nothing is out: all found the queue full.
+            Some(outcomes) => Ok(Begun::Now(http_values(lua, outcomes))),
             None => Ok(Begun::Waits {
                 id,
                 until_ms: None,
@@ -219,19 +248,46 @@ impl Scheduler {
         }
     }
 
-    /// Hands a job to a worker; its coroutine waits for it.
-    pub(super) fn submit_task(&mut self, key: TaskKey, work: TaskWork) -> Result<Begun, String> {
+    /// Hands a job of so many bytes to a worker; its coroutine waits for it.
+    fn submit_task(&mut self, key: TaskKey, work: TaskWork, bytes: usize) -> Result<Begun, String> {
         let id = self.tasks.name_wait(key);
+        self.hand_over(id, bytes)?;
         let job = Job::Task(Box::new(TaskJob { task: id, work }));
         match (self.ports.submit)(job) {
             Ok(()) => Ok(plain_wait(id)),
-            Err(_) => Err(TOO_BUSY.to_owned()),
+            Err(_) => {
+                self.take_back(id);
+                Err(TOO_BUSY.to_owned())
+            }
         }
     }
 
-    /// Hands calls of URLs to workers while there are slots.
+    /// Counts what leaves for another thread until that has answered, for it is outside of what Lua may use. Errors: too
+    /// much is under way.
+    fn hand_over(&mut self, id: TaskId, bytes: usize) -> Result<(), String> {
+        if bytes <= PLUGIN_SMALL_BYTES {
+            return Ok(());
+        }
+        if self.handed_bytes + bytes > PLUGIN_HANDED_BYTES_MAX {
+            return Err(TOO_BUSY.to_owned());
+        }
+        self.handed_bytes += bytes;
+        self.handed.insert(id, bytes);
+        Ok(())
+    }
+
+    /// What was handed over is answered.
+    fn take_back(&mut self, id: TaskId) {
+        if let Some(bytes) = self.handed.remove(&id) {
+            self.handed_bytes -= bytes;
+        }
+    }
+
+    /// Hands calls of URLs to workers while there are slots. Some workers are left for everything else, a reload too.
     pub(super) fn submit_http(&mut self) {
-        while let Some(job) = self.http.poll_job(self.settings.workers) {
+        let workers = self.settings.workers;
+        let slots = workers - workers / 4;
+        while let Some(job) = self.http.poll_job(slots, self.now.mono_ms) {
             let id = job.task;
             if (self.ports.submit)(Job::Task(Box::new(job))).is_err() {
                 self.http_is_over(id, Err(TOO_BUSY.into()), false);
@@ -247,6 +303,7 @@ impl Scheduler {
 
     /// The server answered a coroutine's call.
     pub(super) fn handle_call_done(&mut self, id: TaskId, answer: Answer) {
+        self.take_back(id);
         self.wake_with(id, |lua| match answer {
             Ok(data) => {
                 let value =
@@ -263,13 +320,13 @@ impl Scheduler {
     /// A worker is done with a coroutine's job.
     pub(super) fn handle_task_done(&mut self, done: TaskDone) {
         let id = done.task;
+        self.take_back(id);
+        self.lookups.end(id);
         match done.outcome {
             TaskOutcome::Http {
                 answer, timed_out, ..
             } => self.http_is_over(id, answer, timed_out),
-            TaskOutcome::Resolved(Ok(address)) => {
-                self.wake_with(id, |lua| values(lua, address.to_string()));
-            }
+            TaskOutcome::Resolved(Ok(address)) => self.connect(id, address),
             TaskOutcome::Resolved(Err(why)) => {
                 self.wake_with(id, |lua| values(lua, (mlua::Nil, &*why)));
             }
@@ -349,7 +406,7 @@ impl Scheduler {
     }
 
     /// Resumes who waits under a name with what `make` makes in its state.
-    fn wake_with(&mut self, id: TaskId, make: impl FnOnce(&Lua) -> Resume) {
+    pub(super) fn wake_with(&mut self, id: TaskId, make: impl FnOnce(&Lua) -> Resume) {
         let Some(key) = self.tasks.waiting(id) else {
             return;
         };
@@ -371,8 +428,8 @@ fn end_of(transaction: u64, commit: bool) -> DatabaseJob {
     }
 }
 
-/// The values of a statement: `n` of them where the list says so, for nil may be one.
-fn sql_values(list: &Table) -> Result<Vec<SqlValue>, String> {
+/// The values of a statement, `n` of them where the list says so, for nil may be one; and how many bytes they take.
+fn sql_values(list: &Table) -> Result<(Vec<SqlValue>, usize), String> {
     let count = match list.raw_get::<Option<usize>>("n") {
         Ok(Some(n)) => n.min(SQL_VALUES_MAX),
         _ => list.raw_len(),
@@ -382,8 +439,19 @@ fn sql_values(list: &Table) -> Result<Vec<SqlValue>, String> {
             "more than {SQL_VALUES_MAX} values for one statement"
         ));
     }
-    (1..=count)
-        .map(|at| match list.raw_get::<Value>(at) {
+    let mut bytes = count * size_of::<SqlValue>();
+    let values = (1..=count).map(|at| {
+        let value = list.raw_get::<Value>(at);
+        if let Ok(Value::String(text)) = &value {
+            bytes += text.as_bytes().len();
+            // One text may be in many places.
+            if bytes > PLUGIN_JSON_BYTES_MAX {
+                return Err(format!(
+                    "more than {PLUGIN_JSON_BYTES_MAX} bytes of values for one statement"
+                ));
+            }
+        }
+        match value {
             Ok(Value::Boolean(yes)) => Ok(SqlValue::Integer(yes.into())),
             Ok(Value::Integer(number)) => Ok(SqlValue::Integer(number)),
             Ok(Value::Number(number)) => Ok(SqlValue::Real(number)),
@@ -397,8 +465,10 @@ fn sql_values(list: &Table) -> Result<Vec<SqlValue>, String> {
                 other.type_name()
             )),
             Err(error) => Err(error.to_string()),
-        })
-        .collect()
+        }
+    });
+    let values = values.collect::<Result<Vec<_>, _>>()?;
+    Ok((values, bytes))
 }
 
 /// What a statement gave: true, rows as objects by column and the number of columns; or true, rows changed and the id made;
@@ -437,7 +507,7 @@ fn database_values(lua: &Lua, outcome: DatabaseDone) -> Resume {
     make().map_err(|error| error.to_string())
 }
 
-const TOO_BUSY: &str = "too busy: try again later";
+pub(super) const TOO_BUSY: &str = "too busy: try again later";
 const WHILE_LOADING: &str =
     "nothing can be waited for while plugins load: use setTimeoutLocal(0, function() … end)";
 

@@ -64,6 +64,15 @@ impl Scheduler {
         function: Function,
         is_interval: bool,
     ) -> Result<u64, String> {
+        if program.retired_ms().is_some() {
+            // A reload has ended its timers. What is to run at once belongs to what a handler still does.
+            self.timers.serials += 1;
+            if wait_ms == 0 && !is_interval {
+                let (nothing, purpose) = (MultiValue::new(), Purpose::Free);
+                self.spawn(program, &function, nothing, purpose, None)?;
+            }
+            return Ok(self.timers.serials);
+        }
         if self.timers.times.len() >= PLUGIN_TIMERS_MAX {
             return Err(format!("more than {PLUGIN_TIMERS_MAX} timers of plugins"));
         }
@@ -102,7 +111,7 @@ impl Scheduler {
             }
             let spawned = self.spawn(program, function, MultiValue::new(), Purpose::Free, None);
             if let Err(text) = spawned {
-                self.log(&format!("plugins: a timer's coroutine: {text}"));
+                self.refuse("a timer", &text);
             }
             if let Some(every_ms) = timer.every_ms {
                 // No drift; what could not be kept up with is left out.

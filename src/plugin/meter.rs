@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::limits::{
     PLUGIN_CPU_READ_US, PLUGIN_HOOK_INSTRUCTIONS, PLUGIN_IDLE_HOOKS_MAX, PLUGIN_OVER_HOOKS_MAX,
-    PLUGIN_WALL_US_MAX,
+    PLUGIN_UNINTERRUPTED_MS_MAX, PLUGIN_WALL_US_MAX,
 };
 
 /// The error of code of a task that has used all it may.
@@ -164,8 +164,9 @@ impl Meter {
         self.task.get()
     }
 
-    /// What the running task computed, and what the thread did shortly before it.
-    fn used_at_most(&self) -> Duration {
+    /// What the running task computed, or the last one and what was done for it since, and what the thread did shortly
+    /// before.
+    pub fn used_at_most(&self) -> Duration {
         thread_computed().saturating_sub(self.computed.get().1)
     }
 
@@ -224,6 +225,41 @@ impl Meter {
                 }
                 None => Err(mlua::Error::runtime("too much computing outside of a task")),
             },
+        }
+    }
+}
+
+/// Ends what computes for long where no hook looks at the clock.
+pub struct Patience {
+    since: Instant,
+    /// What the thread had computed then.
+    computed: Option<Duration>,
+}
+
+impl Patience {
+    /// Some tens of ms from now on.
+    pub fn new() -> Self {
+        Patience {
+            since: Instant::now(),
+            computed: None,
+        }
+    }
+
+    /// Whether it is over. Costs a look at the clock.
+    pub fn is_over(&mut self) -> bool {
+        let limit = Duration::from_millis(PLUGIN_UNINTERRUPTED_MS_MAX);
+        if self.since.elapsed() < limit {
+            return false;
+        }
+        // The system may have let others run meanwhile: from now on, what the thread computes is what counts.
+        let computed = thread_computed();
+        match self.computed {
+            Some(before) => computed.saturating_sub(before) >= limit,
+            None => {
+                self.computed = Some(computed);
+                self.since = Instant::now();
+                false
+            }
         }
     }
 }

@@ -12,7 +12,7 @@
 //! | `events`, `loads` | coroutines for calls and handlers, and who waits for them; plugins loaded anew |
 //! | `program` | one loaded set of plugins |
 //! | `lib` | the functions that plugins know |
-//! | `execute` | what coroutines may wait for; [`http`], `socket_ops`, `local_timers` are parts of it |
+//! | `execute` | what coroutines may wait for; [`http`], `socket_ops`, `lookups`, `local_timers` are parts of it |
 //! | [`values`] | Lua values to JSON and back |
 //! | [`sender`] | the way to this thread |
 //! | [`sockets`] | TCP and UDP for plugins: bytes, and who waits for them |
@@ -31,6 +31,7 @@ pub mod http;
 mod lib;
 mod loads;
 mod local_timers;
+mod lookups;
 pub mod meter;
 #[cfg(test)]
 mod prelude_tests;

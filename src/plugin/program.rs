@@ -1,5 +1,6 @@
 //! One loaded set of plugins: their Lua state and the functions that they know. Never runs any of it.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(super) struct Program {
     id: u64,
     sandbox: Sandbox,
     library: Library,
+    /// When all of it has to have ended, monotonic ms, once another was loaded.
+    retired_ms: Cell<Option<u64>>,
 }
 
 impl Program {
@@ -47,6 +50,7 @@ impl Program {
             id,
             sandbox,
             library,
+            retired_ms: Cell::new(None),
         })
     }
 
@@ -66,6 +70,16 @@ impl Program {
 
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Another one is in force: what still runs of this one has to have ended by then.
+    pub fn retire(&self, until_ms: u64) {
+        self.retired_ms.set(Some(until_ms));
+    }
+
+    /// When all of it has to have ended, if another one is in force.
+    pub fn retired_ms(&self) -> Option<u64> {
+        self.retired_ms.get()
     }
 
     pub fn sandbox(&self) -> &Sandbox {

@@ -47,6 +47,8 @@ pub(super) enum Waits {
     Http(TaskId),
     /// A socket to be read or written.
     Socket(TaskId, SocketId),
+    /// The address of a name that is to be connected to.
+    Address,
     /// A socket to be connected.
     Connect(TaskId, SocketId),
 }
@@ -63,4 +65,11 @@ pub(super) enum Purpose {
     Socket(SocketId),
     /// `safeGo`, a timer, a datagram: nobody waits for it.
     Free,
+}
+
+impl Purpose {
+    /// Whether nobody waits for its end: it may take as long as it likes.
+    pub fn is_free(&self) -> bool {
+        matches!(self, Purpose::Free | Purpose::Socket(_))
+    }
 }

@@ -1,8 +1,8 @@
 //! Runs coroutines: begins one for each handler and call, resumes it with what it waited for, ends it at its
 //! deadline, and answers whoever waits for it. What a coroutine may wait for is in [`super::execute`].
 
-use std::collections::HashMap;
-use std::rc::Rc;
+use std::collections::{HashMap, VecDeque};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use mlua::{Function, MultiValue};
@@ -10,13 +10,18 @@ use mlua::{Function, MultiValue};
 use crate::call::error::CallError;
 use crate::clock::Clock;
 use crate::ids::{ConnId, Now};
-use crate::limits::{PLUGIN_COROUTINES_MAX, PLUGIN_LOG_BYTES_MAX, PLUGIN_RUN_MS_PER_TURN};
+use crate::limits::{
+    PLUGIN_FREE_COROUTINES_MAX, PLUGIN_LOG_BYTES_MAX, PLUGIN_REFUSED_TOLD_MS,
+    PLUGIN_RUN_MS_PER_TURN,
+};
 use crate::message::plugin::{PluginEvent, PluginLoad, PluginMsg, TaskId};
 use crate::message::{LogFile, LogLine};
 use crate::plugin::execute::values;
 use crate::plugin::http::HttpQueue;
 use crate::plugin::lib::host::Host;
+use crate::plugin::loads::Loads;
 use crate::plugin::local_timers::LocalTimers;
+use crate::plugin::lookups::Lookups;
 use crate::plugin::program::Program;
 use crate::plugin::purpose::{Purpose, Resume, Task, Waits};
 use crate::plugin::socket_ops::Services;
@@ -40,8 +45,16 @@ pub struct Scheduler {
     pub(super) transactions: u64,
     /// What new events go to; `None` before the first load.
     pub(super) program: Option<Rc<Program>>,
-    pub(super) programs: u64,
+    /// Programs that were replaced, for as long as something of them runs.
+    pub(super) old: VecDeque<Weak<Program>>,
+    pub(super) loads: Loads,
     pub(super) tasks: Tasks<Task, Resume>,
+    /// How many of them nobody waits for.
+    free: usize,
+    /// What other threads have of coroutines, by wait, and all together, bytes.
+    pub(super) handed: HashMap<TaskId, usize>,
+    pub(super) handed_bytes: usize,
+    pub(super) lookups: Lookups,
     pub(super) http: HttpQueue,
     /// The sockets of plugins.
     pub sockets: Sockets,
@@ -49,6 +62,8 @@ pub struct Scheduler {
     pub(super) timers: LocalTimers,
     /// Connections whose message is being handled, and their end, which waits for that.
     pub(super) busy: HashMap<u64, Option<Box<PluginEvent>>>,
+    /// Timers and sockets that got no coroutine since that was told last, and when it may be told again.
+    refused: (u64, u64),
 }
 
 impl Scheduler {
@@ -70,13 +85,19 @@ impl Scheduler {
             ends: HashMap::new(),
             transactions: 0,
             program: None,
-            programs: 0,
+            old: VecDeque::new(),
+            loads: Loads::default(),
             tasks: Tasks::default(),
+            free: 0,
+            handed: HashMap::new(),
+            handed_bytes: 0,
+            lookups: Lookups::default(),
             http: HttpQueue::default(),
             sockets,
             services: Services::default(),
             timers: LocalTimers::default(),
             busy: HashMap::new(),
+            refused: (0, 0),
         };
         if let Some(FirstLoad { sources, outcome }) = setup.first {
             let settings = Box::new(scheduler.settings.clone());
@@ -116,7 +137,7 @@ impl Scheduler {
 
     /// Whether something could be done now.
     pub fn is_busy(&self) -> bool {
-        self.tasks.has_ready() || self.sockets.is_ready()
+        self.tasks.has_ready() || self.sockets.is_ready() || self.loads.is_ready()
     }
 
     /// When something is due, monotonic ms.
@@ -127,6 +148,7 @@ impl Scheduler {
 
     /// Lets what is due happen, and coroutines run: each once at most, and not for longer than a turn's share.
     pub fn run_turn(&mut self, clock: Clock) {
+        self.next_load();
         self.sockets.go_on();
         self.handle_socket_events();
         while let Some(due) = self.tasks.poll_due(self.now.mono_ms) {
@@ -148,6 +170,8 @@ impl Scheduler {
             }
         }
         self.submit_http();
+        self.submit_lookups();
+        self.close_dropped();
     }
 
     fn resume(&mut self, key: TaskKey, mut task: Task, resume: Resume) {
@@ -179,8 +203,20 @@ impl Scheduler {
             return;
         };
         let limit_ms = self.settings.plugin_timeout_ms;
-        let text = format!("plugin: no end within {limit_ms} ms (plugin_timeout)");
+        let text = match task.program.retired_ms() {
+            Some(_) => REPLACED.to_owned(),
+            None => format!("plugin: no end within {limit_ms} ms (plugin_timeout)"),
+        };
         self.finish(task, Err(CallError::new(4, text)));
+    }
+
+    /// Ends all that runs of a program.
+    pub(super) fn end_program(&mut self, program: &Rc<Program>) {
+        for key in self.tasks.keys(|task| Rc::ptr_eq(&task.program, program)) {
+            if let Some(task) = self.tasks.end(key) {
+                self.finish(task, Err(CallError::new(4, REPLACED)));
+            }
+        }
     }
 
     /// A coroutine of `function`, ready to run.
@@ -192,20 +228,24 @@ impl Scheduler {
         purpose: Purpose,
         on_behalf: Option<ConnId>,
     ) -> Result<TaskKey, String> {
-        if self.tasks.len() >= PLUGIN_COROUTINES_MAX {
-            return Err(format!("more than {PLUGIN_COROUTINES_MAX} coroutines"));
+        let is_free = purpose.is_free();
+        if is_free && self.free >= PLUGIN_FREE_COROUTINES_MAX {
+            return Err(format!("more than {PLUGIN_FREE_COROUTINES_MAX} coroutines"));
         }
         let mut coroutine = program
             .sandbox()
             .task(function)
             .map_err(|error| error.to_string())?;
-        let deadline_ms = match purpose {
-            Purpose::Free | Purpose::Socket(_) => {
+        let deadline_ms = match is_free {
+            true => {
+                self.free += 1;
                 coroutine.set_endless();
                 None
             }
-            _ => Some(self.now.mono_ms + self.settings.plugin_timeout_ms),
+            false => Some(self.now.mono_ms + self.settings.plugin_timeout_ms),
         };
+        let ends_ms = program.retired_ms();
+        let deadline_ms = deadline_ms.into_iter().chain(ends_ms).min();
         let task = Task {
             coroutine,
             program: Rc::clone(program),
@@ -227,6 +267,7 @@ impl Scheduler {
             waits,
             ..
         } = task;
+        self.free -= usize::from(purpose.is_free());
         self.give_up(waits);
         if let Some(transaction) = transaction {
             // It did not come to its end: it failed, or its time was over.
@@ -266,7 +307,7 @@ impl Scheduler {
         let waits = std::mem::replace(&mut task.waits, Waits::Plainly);
         let resume = match waits {
             Waits::Plainly | Waits::Http(_) => Ok(MultiValue::new()),
-            Waits::Socket(..) | Waits::Connect(..) => {
+            Waits::Address | Waits::Socket(..) | Waits::Connect(..) => {
                 values(task.program.sandbox().lua(), (mlua::Nil, "timeout"))
             }
         };
@@ -277,11 +318,23 @@ impl Scheduler {
     /// What a coroutine waited for is not wanted any more.
     fn give_up(&mut self, waits: Waits) {
         match waits {
-            Waits::Plainly => {}
+            Waits::Plainly | Waits::Address => {}
             Waits::Http(id) => self.http.forget(id),
             Waits::Socket(id, socket) => self.sockets.forget(socket, id),
             Waits::Connect(_, socket) => self.sockets.close(socket),
         }
+    }
+
+    /// Something of a plugin got no coroutine. Any peer may see to that, so it is told now and then only.
+    pub(super) fn refuse(&mut self, what: &str, why: &str) {
+        let (count, told_ms) = &mut self.refused;
+        *count += 1;
+        if self.now.mono_ms < *told_ms {
+            return;
+        }
+        let text = format!("plugins: no coroutine for {what}: {why} ({count} times)");
+        (*count, *told_ms) = (0, self.now.mono_ms + PLUGIN_REFUSED_TOLD_MS);
+        self.log(&text);
     }
 
     pub(super) fn log(&mut self, text: &str) {
@@ -308,3 +361,8 @@ impl Scheduler {
         (self.ports.log)(LogLine { file, text });
     }
 }
+
+const REPLACED: &str = "the plugins were loaded anew";
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What coroutines do with sockets: the functions of `sockets.lua`, and the coroutines that listeners begin.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -7,8 +8,9 @@ use std::rc::Rc;
 use mlua::{Function, IntoLuaMulti, MultiValue};
 
 use crate::limits::PLUGIN_SOCKET_READ_BYTES_MAX;
-use crate::message::plugin::{TaskId, TaskWork};
-use crate::plugin::execute::{Begun, take, values};
+use crate::message::Job;
+use crate::message::plugin::{TaskId, TaskJob, TaskWork};
+use crate::plugin::execute::{Begun, TOO_BUSY, take, values};
 use crate::plugin::program::Program;
 use crate::plugin::purpose::{Purpose, Resume, Task, Waits};
 use crate::plugin::scheduler::Scheduler;
@@ -19,13 +21,31 @@ use crate::plugin::tasks::TaskKey;
 #[derive(Default)]
 pub(super) struct Services {
     by_socket: HashMap<SocketId, Service>,
+    /// Connections that no plugin holds any more.
+    dropped: Rc<RefCell<Vec<SocketId>>>,
+}
+
+/// A connection that a plugin made, for as long as it holds it. Its coroutine may end without closing it.
+struct Held {
+    socket: SocketId,
+    dropped: Rc<RefCell<Vec<SocketId>>>,
+}
+
+impl mlua::UserData for Held {}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Ok(mut dropped) = self.dropped.try_borrow_mut() {
+            dropped.push(self.socket);
+        }
+    }
 }
 
 struct Service {
     program: Rc<Program>,
     handler: Function,
     is_udp: bool,
-    /// As it was asked for: over a reload the same is handed over.
+    /// Where it is bound: over a reload the same is handed over.
     address: SocketAddr,
     /// Taken over by a program that is still being loaded.
     next: Option<(Rc<Program>, Function)>,
@@ -46,23 +66,15 @@ impl Scheduler {
             SocketOp::ListenTcp | SocketOp::ListenUdp => {
                 let (address, handler) = take::<(String, Function)>(arguments, lua)?;
                 let is_udp = matches!(op, SocketOp::ListenUdp);
-                let id = self.listen(&program, &address, handler, is_udp)?;
+                let is_loading = matches!(task.purpose, Purpose::Load(_));
+                let id = self.listen(&program, &address, handler, is_udp, is_loading)?;
                 Ok(Begun::Now(values(lua, id.to_number())))
-            }
-            SocketOp::Resolve => {
-                let address = take::<String>(arguments, lua)?.into();
-                self.submit_task(key, TaskWork::Resolve { address })
             }
             SocketOp::Connect => {
                 let (address, timeout) = take::<(String, Option<f64>)>(arguments, lua)?;
-                let address: SocketAddr = address.parse().map_err(|_| {
-                    format!("{address}: expected ADDRESS:PORT, e.g. 127.0.0.1:1883")
-                })?;
                 let id = self.tasks.name_wait(key);
-                Ok(match self.sockets.connect(program.id(), address, id) {
-                    Ok(socket) => self.wait_for_socket(id, socket, true, timeout),
-                    Err(why) => Begun::Now(values(lua, (mlua::Nil, why))),
-                })
+                self.lookups.queue(id, address.into());
+                Ok(self.wait_until(id, Waits::Address, timeout))
             }
             SocketOp::Read => {
                 let (socket, want, count, timeout) =
@@ -78,9 +90,9 @@ impl Scheduler {
                     _ => Want::Some,
                 };
                 let id = self.tasks.name_wait(key);
-                let socket = SocketId::from_number(socket);
+                let socket = self.own_socket(&program, socket);
                 Ok(match self.sockets.read(socket, want, id) {
-                    None => self.wait_for_socket(id, socket, false, timeout),
+                    None => self.wait_until(id, Waits::Socket(id, socket), timeout),
                     Some(outcome) => Begun::Now(answer(lua, None, outcome)),
                 })
             }
@@ -88,14 +100,14 @@ impl Scheduler {
                 let (socket, data, timeout) =
                     take::<(u64, mlua::LuaString, Option<f64>)>(arguments, lua)?;
                 let id = self.tasks.name_wait(key);
-                let socket = SocketId::from_number(socket);
+                let socket = self.own_socket(&program, socket);
                 Ok(match self.sockets.write(socket, &data.as_bytes(), id) {
-                    None => self.wait_for_socket(id, socket, false, timeout),
+                    None => self.wait_until(id, Waits::Socket(id, socket), timeout),
                     Some(outcome) => Begun::Now(answer(lua, None, outcome)),
                 })
             }
             SocketOp::Close => {
-                let socket = SocketId::from_number(take::<u64>(arguments, lua)?);
+                let socket = self.own_socket(&program, take::<u64>(arguments, lua)?);
                 self.sockets.close(socket);
                 self.services.by_socket.remove(&socket);
                 Ok(Begun::Now(values(lua, ())))
@@ -105,7 +117,7 @@ impl Scheduler {
                 let peer: SocketAddr = peer
                     .parse()
                     .map_err(|_| "send: expected ADDRESS:PORT".to_owned())?;
-                let socket = SocketId::from_number(socket);
+                let socket = self.own_socket(&program, socket);
                 Ok(Begun::Now(
                     match self.sockets.send_to(socket, &data.as_bytes(), peer) {
                         Ok(()) => values(lua, true),
@@ -114,7 +126,7 @@ impl Scheduler {
                 ))
             }
             SocketOp::Address => {
-                let socket = SocketId::from_number(take::<u64>(arguments, lua)?);
+                let socket = self.own_socket(&program, take::<u64>(arguments, lua)?);
                 let address = self.sockets.local_address(socket);
                 Ok(Begun::Now(values(
                     lua,
@@ -124,21 +136,20 @@ impl Scheduler {
         }
     }
 
-    fn wait_for_socket(
-        &self,
-        id: TaskId,
-        socket: SocketId,
-        connects: bool,
-        timeout_s: Option<f64>,
-    ) -> Begun {
+    /// The socket of a number that Lua holds; none, where it is another state's by now.
+    fn own_socket(&self, program: &Program, number: u64) -> SocketId {
+        let socket = SocketId::from_number(number);
+        match self.sockets.is_of(socket, program.id()) {
+            true => socket,
+            false => SocketId::from_number(u64::MAX),
+        }
+    }
+
+    fn wait_until(&self, id: TaskId, waits: Waits, timeout_s: Option<f64>) -> Begun {
         let until_ms = timeout_s.map(|seconds| {
             let ms = (seconds * 1_000.0).clamp(0.0, 86_400_000.0);
             self.now.mono_ms + ms as u64
         });
-        let waits = match connects {
-            true => Waits::Connect(id, socket),
-            false => Waits::Socket(id, socket),
-        };
         Begun::Waits {
             id,
             until_ms,
@@ -152,12 +163,17 @@ impl Scheduler {
         address: &str,
         handler: Function,
         is_udp: bool,
+        is_loading: bool,
     ) -> Result<SocketId, String> {
+        if program.retired_ms().is_some() {
+            return Err("the plugins were loaded anew".to_owned());
+        }
         let address: SocketAddr = address
             .parse()
             .map_err(|_| format!("{address}: expected ADDRESS:PORT, e.g. 127.0.0.1:1883"))?;
         let same = self.services.by_socket.iter_mut().find(|(_, service)| {
-            service.address == address
+            is_loading
+                && service.address == address
                 && service.is_udp == is_udp
                 && address.port() != 0
                 && service.next.is_none()
@@ -175,7 +191,7 @@ impl Scheduler {
             program: Rc::clone(program),
             handler,
             is_udp,
-            address,
+            address: self.sockets.local_address(id).unwrap_or(address),
             next: None,
         };
         self.services.by_socket.insert(id, service);
@@ -242,12 +258,54 @@ impl Scheduler {
             return;
         };
         let connected = match task.waits {
-            Waits::Connect(_, socket) => Some(socket),
+            Waits::Connect(_, socket) => Some(Held {
+                socket,
+                dropped: Rc::clone(&self.services.dropped),
+            }),
             _ => None,
         };
         task.waits = Waits::Plainly;
+        // One that was not made is dropped here, and closed with those that nobody holds.
         let resume = answer(task.program.sandbox().lua(), connected, outcome);
         self.tasks.wake(id, resume);
+    }
+
+    /// Closes what no plugin holds any more.
+    pub(super) fn close_dropped(&mut self) {
+        let dropped = self.services.dropped.take();
+        for socket in dropped {
+            self.sockets.close(socket);
+        }
+    }
+
+    /// The address that a coroutine wants to connect to is known.
+    pub(super) fn connect(&mut self, id: TaskId, address: SocketAddr) {
+        let Some(key) = self.tasks.waiting(id) else {
+            return;
+        };
+        let Some(task) = self.tasks.get(key) else {
+            return;
+        };
+        match self.sockets.connect(task.program.id(), address, id) {
+            Ok(socket) => task.waits = Waits::Connect(id, socket),
+            Err(why) => self.wake_with(id, |lua| values(lua, (mlua::Nil, why))),
+        }
+    }
+
+    /// Hands names to workers that look them up, few at once.
+    pub(super) fn submit_lookups(&mut self) {
+        while let Some((id, address)) = self.lookups.poll() {
+            if self.tasks.waiting(id).is_none() {
+                self.lookups.end(id);
+                continue;
+            }
+            let work = TaskWork::Resolve { address };
+            let job = Job::Task(Box::new(TaskJob { task: id, work }));
+            if (self.ports.submit)(job).is_err() {
+                self.lookups.end(id);
+                self.wake_with(id, |lua| values(lua, (mlua::Nil, TOO_BUSY)));
+            }
+        }
     }
 
     fn serve(
@@ -266,7 +324,7 @@ impl Scheduler {
         match begun {
             Ok(_) => true,
             Err(text) => {
-                self.log(&format!("plugins: a socket's coroutine: {text}"));
+                self.refuse("a socket", &text);
                 false
             }
         }
@@ -278,7 +336,6 @@ impl Scheduler {
 pub(super) enum SocketOp {
     ListenTcp,
     ListenUdp,
-    Resolve,
     Connect,
     Read,
     Write,
@@ -288,10 +345,9 @@ pub(super) enum SocketOp {
 }
 
 /// The names of what `sockets.lua` is given, in its order.
-pub(super) const SOCKET_OPS: [(&str, SocketOp); 9] = [
+pub(super) const SOCKET_OPS: [(&str, SocketOp); 8] = [
     ("listenTcp", SocketOp::ListenTcp),
     ("listenUdp", SocketOp::ListenUdp),
-    ("resolve", SocketOp::Resolve),
     ("connectTcp", SocketOp::Connect),
     ("socketRead", SocketOp::Read),
     ("socketWrite", SocketOp::Write),
@@ -300,15 +356,21 @@ pub(super) const SOCKET_OPS: [(&str, SocketOp); 9] = [
     ("socketAddress", SocketOp::Address),
 ];
 
-/// An outcome as Lua sees it: the data, true, the connection's number; or nil and why.
-fn answer(lua: &mlua::Lua, connected: Option<SocketId>, outcome: Outcome) -> Resume {
+/// An outcome as Lua sees it: the data, true, the connection's number and what holds it; or nil and why.
+fn answer(lua: &mlua::Lua, connected: Option<Held>, outcome: Outcome) -> Resume {
     match (outcome, connected) {
         (Outcome::Data(data), _) => match lua.create_string(&data) {
             Ok(data) => values(lua, data),
             Err(error) => Err(error.to_string()),
         },
         (Outcome::End, _) => values(lua, (mlua::Nil, "closed")),
-        (Outcome::Done, Some(socket)) => values(lua, socket.to_number()),
+        (Outcome::Done, Some(held)) => {
+            let number = held.socket.to_number();
+            match lua.create_userdata(held) {
+                Ok(held) => values(lua, (number, held)),
+                Err(error) => Err(error.to_string()),
+            }
+        }
         (Outcome::Done, None) => values(lua, true),
         (Outcome::Failed(why), _) => values(lua, (mlua::Nil, why)),
     }

@@ -1,6 +1,6 @@
 -- Sockets for plugins: listenTcp, connectTcp, listenUdp. Reads and writes wait for the coroutine that makes
 -- them, for nobody else. What a peer or the network does is an answer (nil and why), never an error.
-local listen_tcp, listen_udp, resolve, connect_tcp, read, write, close, send_to, local_address = ...
+local listen_tcp, listen_udp, connect_tcp, read, write, close, send_to, local_address = ...
 local setmetatable, type, error = setmetatable, type, error
 
 local Connection = { __name = "connection" }
@@ -30,8 +30,9 @@ function Connection:close()
   close(self.id)
 end
 
-local function connection(id, peer)
-  return setmetatable({ id = id, peer = peer }, Connection)
+-- `held` is closed with the last that holds it.
+local function connection(id, peer, held)
+  return setmetatable({ id = id, peer = peer, held = held }, Connection)
 end
 
 local Listener = { __name = "listener" }
@@ -74,17 +75,13 @@ local function listenTcp(address, handler)
   }, Listener)
 end
 
--- connectTcp("host:port", timeout?) -> a connection; nil, "timeout" | why.
+-- connectTcp("host:port", timeout?) -> a connection, which closes by itself once nobody holds it; nil, "timeout" | why.
 local function connectTcp(address, timeout)
-  local ip, no = resolve(address)
-  if not ip then
-    return nil, no
-  end
-  local id, why = connect_tcp(ip, timeout)
+  local id, held = connect_tcp(address, timeout)
   if not id then
-    return nil, why
+    return nil, held
   end
-  return connection(id, address)
+  return connection(id, address, held)
 end
 
 -- listenUdp("127.0.0.1:5683", function(data, peer, udp) … end) -> a socket that also sends: udp:send(data, peer).

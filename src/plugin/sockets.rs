@@ -14,10 +14,10 @@ use slab::Slab;
 
 use crate::limits::{
     PLUGIN_DATAGRAM_BYTES_MAX, PLUGIN_SOCKET_BUFFER_BYTES, PLUGIN_SOCKET_EVENTS_PER_TURN,
-    PLUGIN_SOCKET_WRITE_BYTES_MAX, PLUGIN_SOCKETS_MAX,
+    PLUGIN_SOCKETS_HELD_BYTES_MAX, PLUGIN_SOCKETS_MAX,
 };
 use crate::message::plugin::TaskId;
-use stream::Stream;
+use stream::{Means, Stream};
 
 pub use stream::{Outcome, Want};
 
@@ -80,6 +80,8 @@ pub struct Sockets {
     /// Listeners that found no descriptor left.
     starved: Vec<SocketId>,
     buffer: Box<[u8]>,
+    /// Bytes that all connections keep.
+    held: usize,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,8 @@ struct Socket {
     serial: u32,
     /// The state of plugins that it belongs to.
     owner: u64,
+    /// It is on the list of those that may have more.
+    is_ready: bool,
     kind: Kind,
 }
 
@@ -108,6 +112,7 @@ impl Sockets {
             ready: VecDeque::new(),
             starved: Vec::new(),
             buffer: Box::default(),
+            held: 0,
         }
     }
 
@@ -131,8 +136,7 @@ impl Sockets {
         task: TaskId,
     ) -> Result<SocketId, String> {
         let io = TcpStream::connect(address).map_err(|error| format!("{address}: {error}"))?;
-        let mut stream = Stream::new(io);
-        stream.connecting = Some(task);
+        let stream = Stream::new(io, Some(task));
         let both = Interest::READABLE | Interest::WRITABLE;
         self.insert(owner, Kind::Stream(Box::new(stream)), both)
     }
@@ -141,7 +145,8 @@ impl Sockets {
         if self.sockets.len() >= PLUGIN_SOCKETS_MAX {
             return Err(format!("more than {PLUGIN_SOCKETS_MAX} sockets of plugins"));
         }
-        self.serials = self.serials.wrapping_add(1);
+        // Lua's integers have a sign: a number beyond would come back as another.
+        self.serials = (self.serials + 1) & (u32::MAX >> 1);
         let serial = self.serials;
         let entry = self.sockets.vacant_entry();
         let key = entry.key() as u32;
@@ -149,6 +154,7 @@ impl Sockets {
         let socket = entry.insert(Socket {
             serial,
             owner,
+            is_ready: false,
             kind,
         });
         let registered = match &mut socket.kind {
@@ -163,6 +169,12 @@ impl Sockets {
         Ok(SocketId { key, serial })
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.sockets.len()
+    }
+
     /// The address that a socket is bound to.
     pub fn local_address(&self, id: SocketId) -> Option<SocketAddr> {
         match &self.get(id)?.kind {
@@ -172,52 +184,21 @@ impl Sockets {
         }
     }
 
+    /// Whether a socket belongs to that state of plugins.
+    pub fn is_of(&self, id: SocketId, owner: u64) -> bool {
+        self.get(id).is_some_and(|socket| socket.owner == owner)
+    }
+
     /// Reads: at once, or `None` and `task` waits. Errors are outcomes.
     pub fn read(&mut self, id: SocketId, want: Want, task: TaskId) -> Option<Outcome> {
-        let Some(stream) = self.stream(id) else {
-            return Some(closed());
-        };
-        if stream.reader.is_some() {
-            return Some(Outcome::Failed(
-                "another coroutine reads this socket".to_owned(),
-            ));
-        }
-        let outcome = stream.take(want);
-        if outcome.is_none() {
-            stream.reader = Some((task, want));
-        }
-        if std::mem::take(&mut stream.may_read) {
-            self.receive(id);
-        }
-        outcome
+        self.with_stream(id, |stream, means| stream.read(want, task, means))
+            .unwrap_or_else(|| Some(closed()))
     }
 
     /// Writes: `None` and `task` waits until all of it is taken by the system.
     pub fn write(&mut self, id: SocketId, data: &[u8], task: TaskId) -> Option<Outcome> {
-        let Some(stream) = self.stream(id) else {
-            return Some(closed());
-        };
-        if let Some(failure) = &stream.failure {
-            return Some(Outcome::Failed(failure.clone()));
-        }
-        if stream.writer.is_some() {
-            return Some(Outcome::Failed(
-                "another coroutine writes to this socket".to_owned(),
-            ));
-        }
-        if data.len() > PLUGIN_SOCKET_WRITE_BYTES_MAX {
-            let text = format!("more than {PLUGIN_SOCKET_WRITE_BYTES_MAX} bytes in one write");
-            return Some(Outcome::Failed(text));
-        }
-        stream.output.extend(data);
-        match stream.flush() {
-            Ok(true) => Some(Outcome::Done),
-            Ok(false) => {
-                stream.writer = Some(task);
-                None
-            }
-            Err(error) => Some(stream.fail(&error)),
-        }
+        self.with_stream(id, |stream, means| stream.write(data, task, means.room))
+            .unwrap_or_else(|| Some(closed()))
     }
 
     /// Sends a datagram. Errors: one line; a full queue of the system drops it, as networks do.
@@ -233,16 +214,7 @@ impl Sockets {
 
     /// Ends what a coroutine waits for: its time is over.
     pub fn forget(&mut self, id: SocketId, task: TaskId) {
-        if let Some(stream) = self.stream(id) {
-            if stream.reader.is_some_and(|(reader, _)| reader == task) {
-                stream.reader = None;
-            }
-            if stream.writer == Some(task) {
-                // Half of a write is out: nothing that follows would make sense.
-                stream.failure = Some("a write was given up".to_owned());
-                stream.writer = None;
-            }
-        }
+        self.with_stream(id, |stream, _| stream.forget(task));
     }
 
     /// Closes one; whoever waits for it is told.
@@ -250,6 +222,7 @@ impl Sockets {
         if self.get(id).is_none() {
             return;
         }
+        self.with_stream(id, |stream, means| stream.settle(means.buffer));
         let mut socket = self.sockets.remove(id.key as usize);
         let _ = match &mut socket.kind {
             Kind::Listener(io) => self.registry.deregister(io),
@@ -257,13 +230,10 @@ impl Sockets {
             Kind::Stream(stream) => self.registry.deregister(&mut stream.io),
         };
         if let Kind::Stream(stream) = socket.kind {
-            let reader = stream.reader.map(|(task, _)| task);
-            for task in [reader, stream.writer, stream.connecting]
-                .into_iter()
-                .flatten()
-            {
-                self.events.push_back(SocketEvent::Over(task, closed()));
-            }
+            self.held -= stream.held();
+            let told = stream.waiting();
+            self.events
+                .extend(told.map(|task| SocketEvent::Over(task, closed())));
         }
     }
 
@@ -298,19 +268,25 @@ impl Sockets {
             key: token as u32,
             serial: (token >> 32) as u32,
         };
-        match self.get_mut(id).map(|socket| &mut socket.kind) {
+        match self.get_mut(id).map(|socket| &socket.kind) {
             None => {}
-            Some(Kind::Listener(_) | Kind::Udp(_)) => self.ready.push_back(id),
-            Some(Kind::Stream(stream)) => {
-                if event.is_writable() || event.is_error() {
-                    let over = stream.handle_writable();
-                    let over = over.into_iter().flatten();
-                    let over = over.map(|(task, outcome)| SocketEvent::Over(task, outcome));
-                    self.events.extend(over);
-                }
-                if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    self.receive(id);
-                }
+            Some(Kind::Listener(_) | Kind::Udp(_)) => self.make_ready(id),
+            Some(Kind::Stream(_)) => {
+                let over = self.with_stream(id, |stream, means| {
+                    let [connected, written] = match event.is_writable() || event.is_error() {
+                        true => stream.handle_writable(),
+                        false => [None, None],
+                    };
+                    let read =
+                        match event.is_readable() || event.is_read_closed() || event.is_error() {
+                            true => stream.handle_readable(means),
+                            false => None,
+                        };
+                    [connected, written, read]
+                });
+                let over = over.into_iter().flatten().flatten();
+                let over = over.map(|(task, outcome)| SocketEvent::Over(task, outcome));
+                self.events.extend(over);
             }
         }
     }
@@ -332,7 +308,9 @@ impl Sockets {
 
     /// Lets those that wait for descriptors try again.
     pub fn retry(&mut self) {
-        self.ready.extend(self.starved.drain(..));
+        for id in std::mem::take(&mut self.starved) {
+            self.make_ready(id);
+        }
     }
 
     /// Accepts and receives what listeners and UDP sockets have, a turn's share of it.
@@ -341,12 +319,15 @@ impl Sockets {
             let Some(id) = self.ready.pop_front() else {
                 return;
             };
+            if let Some(socket) = self.get_mut(id) {
+                socket.is_ready = false;
+            }
             let mut left = PLUGIN_SOCKET_EVENTS_PER_TURN;
             loop {
                 match self.accept_or_receive(id).map_err(|error| error.kind()) {
                     Err(ErrorKind::WouldBlock) => break,
                     _ if left == 0 => {
-                        self.ready.push_back(id);
+                        self.make_ready(id);
                         break;
                     }
                     // A peer that gave up, or an answer to a datagram that could not be delivered.
@@ -374,7 +355,7 @@ impl Sockets {
             Kind::Stream(_) => Err(gone()),
             Kind::Listener(io) => {
                 let (stream, peer) = io.accept()?;
-                let stream = Box::new(Stream::new(stream));
+                let stream = Box::new(Stream::new(stream, None));
                 let both = Interest::READABLE | Interest::WRITABLE;
                 // Beyond the bound it is closed at once.
                 if let Ok(socket) = self.insert(owner, Kind::Stream(stream), both) {
@@ -406,19 +387,36 @@ impl Sockets {
         }
     }
 
-    /// Reads a stream until it has no more or its buffer is full, and wakes its reader.
-    fn receive(&mut self, id: SocketId) {
-        let mut buffer = self.take_buffer();
-        if let Some(stream) = self.stream(id) {
-            stream.receive(&mut buffer);
-            if let Some((task, want)) = stream.reader
-                && let Some(outcome) = stream.take(want)
-            {
-                stream.reader = None;
-                self.events.push_back(SocketEvent::Over(task, outcome));
-            }
+    /// Puts a listener or UDP socket on the list, once.
+    fn make_ready(&mut self, id: SocketId) {
+        if let Some(socket) = self.get_mut(id)
+            && !std::mem::replace(&mut socket.is_ready, true)
+        {
+            self.ready.push_back(id);
         }
+    }
+
+    /// Looks at a connection, and counts what it holds afterwards.
+    fn with_stream<R>(
+        &mut self,
+        id: SocketId,
+        look: impl FnOnce(&mut Stream, Means<'_>) -> R,
+    ) -> Option<R> {
+        let mut buffer = self.take_buffer();
+        let room = PLUGIN_SOCKETS_HELD_BYTES_MAX.saturating_sub(self.held);
+        let looked = self.stream(id).map(|stream| {
+            let before = stream.held();
+            let means = Means {
+                buffer: &mut buffer,
+                room,
+            };
+            let result = look(stream, means);
+            (result, before, stream.held())
+        });
         self.buffer = buffer;
+        let (result, before, after) = looked?;
+        self.held = self.held - before + after;
+        Some(result)
     }
 
     /// The buffer of all, made at its first use.

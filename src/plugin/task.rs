@@ -75,6 +75,11 @@ impl Task {
         self.used
     }
 
+    /// Counts what was computed on its behalf while it did not run.
+    pub fn charge(&mut self, used: Duration) {
+        self.used += used;
+    }
+
     /// Forgets what it has computed: it serves for as long as it likes, a wait at a time.
     pub fn renew(&mut self) {
         self.used = Duration::ZERO;

@@ -195,6 +195,36 @@ impl<T, R> Tasks<T, R> {
         self.tasks.remove(key.key as usize).task
     }
 
+    /// When a task has to have ended, monotonic ms.
+    pub fn deadline_ms(&self, key: TaskKey) -> Option<u64> {
+        let entry = self.tasks.get(key.key as usize);
+        entry
+            .filter(|entry| entry.serial == key.serial)?
+            .deadline_ms
+    }
+
+    /// Has a task end by then, unless it has to sooner.
+    pub fn limit(&mut self, key: TaskKey, deadline_ms: u64) {
+        let Some(entry) = self.entry(key) else {
+            return;
+        };
+        if entry
+            .deadline_ms
+            .is_some_and(|own_ms| own_ms <= deadline_ms)
+        {
+            return;
+        }
+        let until = match entry.state {
+            State::Waits { until_ms, .. } => until_ms,
+            State::Ready(_) => None,
+        };
+        let before = entry.deadline_ms.replace(deadline_ms);
+        if let Some(before_ms) = before.filter(|_| before != until) {
+            self.due.remove(&(before_ms, key));
+        }
+        self.due.insert((deadline_ms, key));
+    }
+
     /// A task that is not being run.
     pub fn get(&mut self, key: TaskKey) -> Option<&mut T> {
         self.entry(key)?.task.as_mut()
@@ -312,6 +342,23 @@ mod tests {
             assert_eq!(tasks.poll_due(10), Some(Due::Deadline(key)), "{sleep_ms:?}");
             assert_eq!(tasks.end(key), Some("a"));
             assert_eq!((tasks.poll_due(u64::MAX), tasks.len()), (None, 0));
+        }
+    }
+
+    #[test]
+    fn a_deadline_given_later_only_shortens() {
+        for (own, given, at) in [(None, 7, 7), (Some(9), 7, 7), (Some(5), 7, 5)] {
+            let mut tasks = Named::default();
+            let key = tasks.spawn("a", 0, own);
+            sleep(&mut tasks, 9);
+            tasks.limit(key, given);
+            assert_eq!(tasks.deadline_ms(key), Some(at));
+            assert_eq!(tasks.poll_due(at - 1), None);
+            assert_eq!(tasks.poll_due(at), Some(Due::Deadline(key)), "{own:?}");
+            assert_eq!(tasks.end(key), Some("a"));
+            assert_eq!(tasks.poll_timeout(), None, "{own:?}");
+            tasks.limit(key, 1);
+            assert_eq!(tasks.poll_timeout(), None);
         }
     }
 

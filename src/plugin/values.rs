@@ -1,10 +1,12 @@
 //! Lua values to JSON and back. A table with keys 1..n is a list, any other an object; which of them an empty one is,
-//! its metatable tells (`jsonDecode` and `jsonObject` set it), else it is a list, as PHP has it.
+//! its metatable tells (`jsonDecode` and `jsonObject` set it), else it is a list, as PHP has it. A table with holes is an
+//! object, whatever `#` says of it: the keys decide, and none that is not there is ever looked for.
 
 use mlua::{Lua, LuaString, Table, Value as LuaValue};
 use serde_json::{Map, Number, Value};
 
 use crate::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX, PLUGIN_JSON_BYTES_MAX};
+use crate::plugin::meter::Patience;
 
 /// Names in the registry of the metatables that mark objects and lists.
 const OBJECT: &str = "jdserver.object";
@@ -50,30 +52,48 @@ pub fn mark_list(lua: &Lua, table: Table) -> mlua::Result<Table> {
 
 /// A JSON value of a Lua value. nil and `null` are null, NaN and infinity too, invalid UTF-8 becomes U+FFFD. Errors:
 /// what has no JSON (functions, coroutines, userdata), a cycle or too deep a table, too many values or bytes. Members are
-/// sorted by name: Lua keeps no order of its own.
+/// sorted by name: Lua keeps no order of its own. Of two with one name (1 and "1"), the text's counts.
 pub fn to_json(lua: &Lua, value: &LuaValue) -> Result<Value, String> {
+    to_sized_json(lua, value).map(|(value, _)| value)
+}
+
+/// The same, and about how many bytes it takes.
+pub fn to_sized_json(lua: &Lua, value: &LuaValue) -> Result<(Value, usize), String> {
     let object: Option<Table> = lua.named_registry_value(OBJECT).ok();
     let mut writer = Writer {
         object,
         values: 0,
         bytes: 0,
+        patience: Patience::new(),
     };
-    writer.value(value, 0)
+    let value = writer.value(value, 0)?;
+    Ok((value, writer.bytes + writer.values * VALUE_BYTES))
 }
+
+/// A value that is no text, and a name's share of a member.
+const VALUE_BYTES: usize = 64;
 
 struct Writer {
     object: Option<Table>,
     values: usize,
     /// One text may be in many places.
     bytes: usize,
+    /// So may a table, and to look for values in one that was large costs ms.
+    patience: Patience,
 }
 
 impl Writer {
     fn text(&mut self, text: &LuaString) -> Result<String, String> {
-        self.bytes += text.as_bytes().len();
+        let too_long = || format!("JSON: more than {PLUGIN_JSON_BYTES_MAX} bytes");
+        if self.bytes + text.as_bytes().len() > PLUGIN_JSON_BYTES_MAX {
+            return Err(too_long());
+        }
+        // What is no UTF-8 becomes three times as long.
+        let text = text.to_string_lossy();
+        self.bytes += text.len();
         match self.bytes > PLUGIN_JSON_BYTES_MAX {
-            true => Err(format!("JSON: more than {PLUGIN_JSON_BYTES_MAX} bytes")),
-            false => Ok(text.to_string_lossy()),
+            true => Err(too_long()),
+            false => Ok(text),
         }
     }
 
@@ -101,6 +121,9 @@ impl Writer {
     }
 
     fn table(&mut self, table: &Table, depth: usize) -> Result<Value, String> {
+        if self.patience.is_over() {
+            return Err("JSON: it takes too long".to_owned());
+        }
         let is_marked = self.object.is_some() && table.metatable() == self.object;
         let length = table.raw_len();
         if self.values + length > JSON_VALUES_MAX {
@@ -114,9 +137,10 @@ impl Writer {
             }
             return Ok(Value::Array(items));
         }
-        let mut members = Vec::new();
+        let mut members: Vec<(String, bool, Value)> = Vec::new();
         for pair in table.pairs::<LuaValue, LuaValue>() {
             let (name, value) = pair.map_err(|error| error.to_string())?;
+            let is_text = name.is_string();
             let name = match &name {
                 LuaValue::String(name) => self.text(name)?,
                 LuaValue::Integer(name) => name.to_string(),
@@ -127,9 +151,12 @@ impl Writer {
                     return Err(format!("JSON: a {kind} cannot be a member's name"));
                 }
             };
-            members.push((name, self.value(&value, depth)?));
+            members.push((name, is_text, self.value(&value, depth)?));
         }
-        members.sort_by(|(one, _), (other, _)| one.cmp(other));
+        members.sort_by(|(one, is_text, _), (other, other_is_text, _)| {
+            (one, is_text).cmp(&(other, other_is_text))
+        });
+        let members = members.into_iter().map(|(name, _, value)| (name, value));
         Ok(Value::Object(Map::from_iter(members)))
     }
 }
@@ -182,3 +209,6 @@ pub fn from_json(lua: &Lua, value: &Value) -> mlua::Result<LuaValue> {
 pub fn text(lua: &Lua, text: &str) -> mlua::Result<LuaString> {
     lua.create_string(text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,6 +166,8 @@ settings! {
         "Addresses and networks that no URL is called at, even where callback_allow names them.";
     plugin_timeout_ms: u64, "plugin_timeout" = "10", Rule::Seconds { min_ms: 10, max_ms: DAY_MS }, "10", RunTime,
         "Seconds that a plugin's handler or call may take, waiting included. Beyond: it is ended.";
+    plugin_events: usize, "plugin_queue" = "10000", Rule::Whole { min: 1, max: 20_000 }, "1000", RunTime,
+        "Calls and events that plugins may have under way. Beyond: error 4, and what needs no answer is dropped and counted.";
     plugin_compute_ms: u64, "plugin_compute" = "0.2", Rule::Seconds { min_ms: 10, max_ms: 60_000 }, "0.2", Reload,
         "Seconds that a plugin's handler or call may compute. Beyond: it is ended.";
     database: DatabaseAt, "P_DB" = "", Rule::Database, "jdserver.db", Reload,

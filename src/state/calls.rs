@@ -207,7 +207,7 @@ impl<S> Server<S> {
 
     fn run_push(&mut self, caller: &Caller<'_>, push: PushParams<'_>) -> Progress {
         let has_handlers = self.plugins.handles(EventKind::Push, &push.app);
-        if has_handlers && self.plugins.is_full() {
+        if has_handlers && self.plugins_are_busy() {
             return Progress::Done(Err(too_busy()));
         }
         let mut notice = Notice::new(push.text);

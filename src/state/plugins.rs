@@ -14,7 +14,6 @@ use crate::call::error::CallError;
 use crate::call::shape::Shape;
 use crate::call::source::{Body, Params};
 use crate::ids::ConnId;
-use crate::limits::PLUGIN_EVENTS_MAX;
 use crate::message::plugin::{
     EventDone, EventKind, PluginCall, PluginCallEvent, PluginEvent, PluginEventKind, PluginLoad,
     PluginMsg, PluginSources, PluginTable, PluginsLoaded, RequestInfo, SocketAction, TaskId,
@@ -71,11 +70,6 @@ impl Plugins {
             .is_some_and(|table| holds(&table.events[kind as usize], app))
     }
 
-    /// Whether the plugin thread has as much to do as it may.
-    pub fn is_full(&self) -> bool {
-        self.in_flight >= PLUGIN_EVENTS_MAX
-    }
-
     /// A new transaction of a batch.
     pub fn begin_transaction(&mut self) -> u64 {
         self.transactions += 1;
@@ -97,6 +91,11 @@ fn holds(sorted: &[Box<str>], name: &str) -> bool {
 }
 
 impl<S> Server<S> {
+    /// Whether the plugin thread has as much to do as it may.
+    pub(super) fn plugins_are_busy(&self) -> bool {
+        self.plugins.in_flight >= self.settings.plugin_events
+    }
+
     /// What plugins may know of a request.
     pub(super) fn request_info(&self, id: ConnId, head: &Head<'_, '_>, meta: &Meta) -> RequestInfo {
         let caller = Caller {
@@ -135,7 +134,7 @@ impl<S> Server<S> {
         let name = shape.take_named()?;
         let is_page = matches!(answer, Ok(Data::Page(_)));
         let table = self.plugins.table.as_ref()?;
-        (!is_page && holds(&table.shapes, &name) && !self.plugins.is_full()).then_some(name)
+        (!is_page && holds(&table.shapes, &name) && !self.plugins_are_busy()).then_some(name)
     }
 
     /// Has an answer written by a plugin.
@@ -163,7 +162,7 @@ impl<S> Server<S> {
         params: Params<'_>,
         transaction: Option<u64>,
     ) -> Progress {
-        if self.plugins.is_full() {
+        if self.plugins_are_busy() {
             return Progress::Done(Err(too_busy()));
         }
         let call = PluginCallEvent {
@@ -197,7 +196,7 @@ impl<S> Server<S> {
         count: u64,
     ) -> Progress {
         let answer = Ok(Data::Count(count));
-        if self.plugins.is_full() {
+        if self.plugins_are_busy() {
             // It was delivered: only its handlers miss it.
             self.stats.plugin_dropped += 1;
             return Progress::Done(answer);
@@ -216,7 +215,7 @@ impl<S> Server<S> {
 
     /// A WebSocket said something: its handlers run before it is answered.
     pub(super) fn start_message_handlers(&mut self, id: ConnId, answer: Answer, heard: Heard) {
-        if self.plugins.is_full() {
+        if self.plugins_are_busy() {
             self.stats.plugin_dropped += 1;
             return self.send_text(id, "*** error: too busy: try again later");
         }
@@ -241,7 +240,7 @@ impl<S> Server<S> {
         if !self.plugins.handles(EventKind::Open, app) {
             return;
         }
-        if self.plugins.is_full() {
+        if self.plugins_are_busy() {
             self.stats.plugin_dropped += 1;
             return;
         }
@@ -268,7 +267,7 @@ impl<S> Server<S> {
         if !self.plugins.handles(EventKind::Close, app) {
             return;
         }
-        if self.plugins.is_full() {
+        if self.plugins_are_busy() {
             self.stats.plugin_dropped += 1;
             return;
         }

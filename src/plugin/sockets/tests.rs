@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::{Events, Poll};
 
 use super::*;
-use crate::limits::PLUGIN_SOCKET_READ_BYTES_MAX;
+use crate::limits::{PLUGIN_SOCKET_READ_BYTES_MAX, PLUGIN_SOCKET_WRITE_BYTES_MAX};
 
 struct Bench {
     poll: Poll,
@@ -169,4 +169,98 @@ fn whoever_waits_is_told_of_a_close_and_numbers_are_not_reused() {
     assert_ne!(again, id);
     assert_eq!(bench.read(id, Want::Some), closed());
     assert_eq!(bench.sockets.write(id, b"x", TASK), Some(closed()));
+}
+
+#[test]
+fn what_nobody_reads_stays_with_the_system() {
+    let mut bench = Bench::new();
+    let (id, mut peer) = bench.pair();
+    peer.write_all(&[b'x'; 64 << 10]).expect("written");
+    // Its edge comes before another socket's.
+    let other = bench.sockets.listen_udp(1, ANY).expect("bound");
+    let address = bench.sockets.local_address(other).expect("an address");
+    let sender = std::net::UdpSocket::bind(ANY).expect("bound");
+    sender.send_to(b"now", address).expect("sent");
+    assert!(matches!(bench.event(), SocketEvent::Datagram { .. }));
+    assert_eq!(bench.sockets.held, 0);
+    assert_eq!(bench.read(id, Want::Exactly(3)), data("xxx"));
+    assert!(bench.sockets.held <= PLUGIN_SOCKET_BUFFER_BYTES);
+    bench.sockets.close(id);
+    assert_eq!(bench.sockets.held, 0);
+}
+
+#[test]
+fn all_sockets_together_hold_no_more_than_they_may() {
+    let mut bench = Bench::new();
+    let (id, mut peer) = bench.pair();
+    // As if others did.
+    bench.sockets.held = PLUGIN_SOCKETS_HELD_BYTES_MAX;
+    let long = vec![7; PLUGIN_SOCKET_WRITE_BYTES_MAX];
+    let refused = Outcome::Failed("too many bytes wait in sockets of plugins".to_owned());
+    while bench.sockets.write(id, &long, TASK) == Some(Outcome::Done) {}
+    assert_eq!(bench.sockets.write(id, b"x", TASK), Some(refused));
+    let (id, mut other) = bench.pair();
+    other.write_all(b"no line").expect("written");
+    assert!(matches!(bench.read(id, Want::Line), Outcome::Failed(_)));
+    let mut got = [0; 1];
+    peer.read_exact(&mut got).expect("what the system took");
+}
+
+#[test]
+fn a_line_that_drips_is_searched_once() {
+    let mut bench = Bench::new();
+    let (id, mut peer) = bench.pair();
+    for round in 0..3 {
+        // Whatever was left of the line before, the ends of lines are found.
+        assert_eq!(bench.sockets.read(id, Want::Line, TASK), None);
+        for byte in b"drip\r\nrest" {
+            peer.write_all(&[*byte]).expect("written");
+        }
+        assert_eq!(bench.outcome(), data("drip"), "{round}");
+        assert_eq!(bench.read(id, Want::Exactly(4)), data("rest"));
+    }
+    peer.write_all(b"a\nb\nc").expect("written");
+    peer.write_all(b"\n").expect("written");
+    for line in ["a", "b", "c"] {
+        assert_eq!(bench.read(id, Want::Line), data(line));
+    }
+    let endless = vec![b'x'; PLUGIN_SOCKET_READ_BYTES_MAX + (64 << 10)];
+    let writer = std::thread::spawn(move || {
+        peer.write_all(&endless).expect("written");
+        peer
+    });
+    assert!(matches!(bench.read(id, Want::Line), Outcome::Failed(_)));
+    let got = bench.read(id, Want::Exactly(PLUGIN_SOCKET_READ_BYTES_MAX));
+    assert_eq!(got, Outcome::Data(vec![b'x'; PLUGIN_SOCKET_READ_BYTES_MAX]));
+    writer.join().expect("no panic");
+}
+
+#[test]
+fn what_was_written_arrives_though_not_all_was_read() {
+    let mut bench = Bench::new();
+    let (id, mut peer) = bench.pair();
+    peer.write_all(&[b'x'; 8 << 10]).expect("written");
+    assert_eq!(bench.read(id, Want::Exactly(1)), data("x"));
+    assert_eq!(bench.sockets.write(id, b"bye", TASK), Some(Outcome::Done));
+    bench.sockets.close(id);
+    let mut got = Vec::new();
+    peer.read_to_end(&mut got).expect("an end, no reset");
+    assert_eq!(got, b"bye");
+}
+
+#[test]
+fn a_socket_is_on_the_list_once_and_its_number_fits_an_integer() {
+    let mut bench = Bench::new();
+    bench.sockets.serials = u32::MAX >> 1;
+    let id = bench.sockets.listen_udp(1, ANY).expect("bound");
+    for _ in 0..3 {
+        bench.sockets.make_ready(id);
+    }
+    assert_eq!(bench.sockets.ready.len(), 1);
+    bench.sockets.serials = (u32::MAX >> 1) - 1;
+    let last = bench.sockets.listen_udp(1, ANY).expect("bound");
+    assert!(i64::try_from(last.to_number()).is_ok());
+    assert_eq!(SocketId::from_number(last.to_number()), last);
+    assert!(bench.sockets.is_of(last, 1) && !bench.sockets.is_of(last, 2));
+    assert!(!bench.sockets.is_of(SocketId::from_number(u64::MAX), 1));
 }

@@ -405,8 +405,8 @@ fn the_calls_of_a_batch_are_in_the_session_that_one_of_them_began() {
 
 #[test]
 fn too_many_events_are_refused_and_others_notice_nothing() {
-    let mut bench = bench();
-    bench.server.plugins.in_flight = PLUGIN_EVENTS_MAX;
+    let mut bench = Bench::with_plugins(|settings| settings.plugin_events = 5, Some(table()));
+    bench.server.plugins.in_flight = 5;
     let id = bench.request(&get("/hello"));
     assert!(bench.text(id).contains("[4,\"服务器错误\",\"too busy"));
     let id = bench.request(&get("/push?app=a&user=*&msg=x"));
