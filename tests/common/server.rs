@@ -110,6 +110,17 @@ impl Server {
         }
     }
 
+    /// The names of its threads.
+    #[track_caller]
+    pub fn threads(&self) -> Vec<String> {
+        let path = format!("/proc/{}/task", self.child.id());
+        let tasks = fs::read_dir(path).expect("a running server");
+        // One that has just ended has no name.
+        let names =
+            tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.map(|name| name.trim().to_owned()).collect()
+    }
+
     /// The most memory it ever held, bytes (`VmHWM`).
     #[track_caller]
     pub fn memory_peak(&self) -> usize {

@@ -1,6 +1,7 @@
-//! Plugins in the real binary: the ones in `shop/` beside this file, and reloads of others.
+//! Plugins in the real binary: the ones in folders beside this file, and reloads of others.
 //!
-//! [`calls`] what they answer; [`events`] what they handle; [`reload`] how they change.
+//! [`calls`] what they answer; [`events`] what they handle; [`reload`] how they change; [`safety`] what they try in vain;
+//! [`sockets`] what they serve; [`mqtt`] one of them, with clients of others.
 
 #![cfg(feature = "lua")]
 
@@ -9,7 +10,10 @@ mod common;
 
 mod calls;
 mod events;
+mod mqtt;
 mod reload;
+mod safety;
+mod sockets;
 
 use common::server::Server;
 

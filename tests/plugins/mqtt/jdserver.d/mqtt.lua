@@ -1,16 +1,45 @@
--- A small MQTT 3.1.1 broker (QoS 0) as a plugin, bridged to push: what is published to a topic is pushed to the users of
--- app `mqtt` whose name is the topic, and what is pushed to app `mqtt` is published to the topic that it names.
--- Source: OASIS MQTT Version 3.1.1. Not there: QoS 1 and 2, sessions that survive a connection, passwords.
+-- A small MQTT 3.1.1 broker as a plugin, bridged to push: what is published to a topic is pushed to the users of app `mqtt`
+-- whose name is the topic, and what is pushed to one of them by its name is published. Source: OASIS MQTT Version 3.1.1,
+-- whose sections are in brackets. Deliveries have QoS 0, a publication of QoS 1 is acknowledged. Not there: QoS 2, sessions
+-- that outlive their connection, passwords.
 
-local CONNECT, CONNACK, PUBLISH, SUBSCRIBE, SUBACK = 1, 2, 3, 8, 9
-local UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = 10, 11, 12, 13, 14
-local PACKET_BYTES_MAX = 65536
+local LISTEN = "127.0.0.1:1883"
 local APP = "mqtt"
+local PACKET_BYTES_MAX = 65536
+local QUEUE_BYTES_MAX = 1 << 20 -- for a client that does not read
+local RETAINED_BYTES_MAX = 4 << 20
+local FILTERS_MAX = 100
+local PACKET_S, WRITE_S = 10, 30
 
-local clients = {} -- by connection: { conn, filters = { [filter] = true }, queue, is_writing }
-local retained = {} -- by topic
-local retained_count, RETAINED_MAX = 0, 1000
+local CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK = 1, 2, 3, 4, 8, 9
+local UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = 10, 11, 12, 13, 14
 
+-- Lists that all connections share. They are replaced, never changed: whoever goes through one lets others run.
+local clients = {}
+local retained = {}
+
+-- What a client does that no client may do ends its connection [4.8].
+local function violation(what)
+  error(what, 0)
+end
+
+local function without(list, item)
+  local rest = {}
+  for _, other in ipairs(list) do
+    if other ~= item then
+      rest[#rest + 1] = other
+    end
+  end
+  return rest
+end
+
+local function with(list, item)
+  local all = without(list, item)
+  all[#all + 1] = item
+  return all
+end
+
+-- Packets [2.2].
 local function packet(kind, flags, body)
   local length, header = #body, { string.char(kind << 4 | flags) }
   repeat
@@ -21,36 +50,41 @@ local function packet(kind, flags, body)
   return table.concat(header) .. body
 end
 
-local function publication(topic, payload, retain)
-  return packet(PUBLISH, retain and 1 or 0, string.pack(">s2", topic) .. payload)
+local function publication(topic, payload, flags)
+  return packet(PUBLISH, flags, string.pack(">s2", topic) .. payload)
 end
 
--- One packet: kind, flags and body; nil where the connection is over.
+-- Kind, flags and body of the next packet; nothing where the connection is over, or was silent for too long.
 local function read_packet(conn, timeout)
   local first = conn:read(1, timeout)
   if not first then
     return nil
   end
-  local length, shift = 0, 0
-  repeat
-    local byte = conn:read(1, 10)
-    if not byte or shift > 21 then
-      return nil
+  local length = 0
+  for shift = 0, 21, 7 do
+    local byte = string.byte(conn:read(1, PACKET_S) or violation("a packet without an end"))
+    length = length | (byte & 127) << shift
+    if byte < 128 then
+      if length > PACKET_BYTES_MAX then
+        violation("a packet of " .. length .. " bytes")
+      end
+      local body = conn:read(length, PACKET_S) or violation("a packet without an end")
+      return first:byte() >> 4, first:byte() & 15, body
     end
-    length = length | (byte:byte() & 127) << shift
-    shift = shift + 7
-  until byte:byte() < 128
-  if length > PACKET_BYTES_MAX then
-    return nil
   end
-  local body = length > 0 and conn:read(length, 30) or ""
-  if #(body or "") < length then
-    return nil
-  end
-  return first:byte() >> 4, first:byte() & 15, body
+  violation("a length of more than four bytes")
 end
 
--- Topics and filters by their levels, empty ones too.
+-- A text of a packet [1.5.3], and where it ends.
+local function text(body, at)
+  local value, behind = string.unpack(">s2", body, at)
+  if not utf8.len(value) or value:find("\0", 1, true) then
+    violation("a text that is no UTF-8")
+  end
+  return value, behind
+end
+
+-- Topics and filters [4.7] by their levels, empty ones too.
 local function levels(topic)
   local list = {}
   for level in (topic .. "/"):gmatch("([^/]*)/") do
@@ -59,10 +93,9 @@ local function levels(topic)
   return list
 end
 
-local function matches(filter, topic)
-  local wanted, given = levels(filter), levels(topic)
-  -- 4.7.2: wildcards do not match topics of the server's own.
-  if topic:sub(1, 1) == "$" and (wanted[1] == "+" or wanted[1] == "#") then
+local function matches(wanted, given)
+  -- Wildcards do not match topics of the server's own [4.7.2].
+  if given[1]:sub(1, 1) == "$" and (wanted[1] == "+" or wanted[1] == "#") then
     return false
   end
   for at, level in ipairs(wanted) do
@@ -76,31 +109,25 @@ local function matches(filter, topic)
   return #wanted == #given
 end
 
-local function is_filter(filter)
-  local list = levels(filter)
+local function is_topic(topic)
+  return #topic > 0 and not topic:find("[+#]")
+end
+
+local function is_filter(filter, list)
   for at, level in ipairs(list) do
-    local has_wildcard = level:find("[+#]") ~= nil
-    if has_wildcard and #level > 1 or level == "#" and at < #list then
+    if level:find("[+#]") and #level > 1 or level == "#" and at < #list then
       return false
     end
   end
   return #filter > 0
 end
 
--- Packets of one client leave in order: one coroutine writes, others queue.
-local function send(client, bytes)
-  if #client.queue >= 1000 then
-    return client.conn:close() -- it does not read
-  end
-  client.queue[#client.queue + 1] = bytes
-  if client.is_writing then
-    return
-  end
-  client.is_writing = true
+-- Packets of one client leave in their order: one coroutine writes, the others leave them for it.
+local function write_queue(client)
   while #client.queue > 0 do
-    local batch = table.concat(client.queue)
-    client.queue = {}
-    if not client.conn:write(batch, 30) then
+    local queue = client.queue
+    client.queue, client.queued = {}, 0
+    if not client.conn:write(table.concat(queue), WRITE_S) then
       client.conn:close()
       break
     end
@@ -108,136 +135,222 @@ local function send(client, bytes)
   client.is_writing = false
 end
 
+local function send(client, bytes)
+  client.queued = client.queued + #bytes
+  if client.queued > QUEUE_BYTES_MAX then
+    return client.conn:close()
+  end
+  client.queue[#client.queue + 1] = bytes
+  if not client.is_writing then
+    client.is_writing = true
+    safeGo(write_queue, client)
+  end
+end
+
 local function publish(topic, payload)
-  local bytes = publication(topic, payload)
-  for _, client in pairs(clients) do
-    for filter in pairs(client.filters) do
-      if matches(filter, topic) then
-        safeGo(function()
-          send(client, bytes)
-        end)
+  local given, bytes = levels(topic), publication(topic, payload, 0)
+  for _, client in ipairs(clients) do
+    for _, filter in ipairs(client.filters) do
+      if matches(filter.levels, given) then
+        send(client, bytes)
         break
       end
     end
   end
 end
 
-local handlers = {}
-
-handlers[SUBSCRIBE] = function(client, flags, body)
-  if flags ~= 2 then
-    return false
+-- Keeps the last message of a topic for those who subscribe later; an empty one takes it away [3.3.1.3].
+local function retain(topic, payload)
+  local rest, bytes = {}, #topic + #payload
+  for _, entry in ipairs(retained) do
+    if entry.topic ~= topic then
+      rest[#rest + 1] = entry
+      bytes = bytes + #entry.topic + #entry.payload
+    end
   end
+  if payload ~= "" and bytes <= RETAINED_BYTES_MAX then
+    rest[#rest + 1] = { topic = topic, levels = levels(topic), payload = payload }
+  end
+  retained = rest
+end
+
+-- The second receiver of our own pushes: nobody has that name, but our handler knows them by it.
+local OURS = "mqtt " .. randChr(16)
+
+-- What a client said, to all who want it.
+local function take(topic, payload, is_retained)
+  if topic:sub(1, 1) == "$" then
+    return
+  end
+  if is_retained then
+    retain(topic, payload)
+  end
+  publish(topic, payload)
+  -- A push is a text.
+  if payload ~= "" and utf8.len(payload) then
+    local name = topic:gsub("[%*%?%[\\]", "\\%0")
+    local ok, why = pcall(pushMsg, APP, { name, OURS }, payload)
+    if not ok then
+      logit("mqtt: push to " .. topic .. ": " .. tostring(why))
+    end
+  end
+end
+
+local handlers, flags_of = {}, { [SUBSCRIBE] = 2, [UNSUBSCRIBE] = 2, [PINGREQ] = 0 }
+
+handlers[PUBLISH] = function(client, flags, body)
+  local topic, at = text(body, 1)
+  local qos = flags >> 1 & 3
+  if not is_topic(topic) or qos > 1 then
+    violation("a publication of QoS " .. qos .. " to " .. topic)
+  end
+  local id
+  if qos == 1 then
+    id, at = string.unpack(">I2", body, at)
+  end
+  take(topic, body:sub(at), flags & 1 == 1)
+  if id then
+    send(client, packet(PUBACK, 0, string.pack(">I2", id)))
+  end
+end
+
+handlers[SUBSCRIBE] = function(client, _, body)
   local id, at = string.unpack(">I2", body)
   local codes, fresh = {}, {}
-  while at <= #body do
-    local filter
-    filter, at = string.unpack(">s2", body, at)
-    at = at + 1 -- the QoS that is asked for; granted is 0
-    if is_filter(filter) then
-      client.filters[filter] = true
-      fresh[#fresh + 1] = filter
+  repeat
+    local filter, qos
+    filter, at = text(body, at)
+    qos, at = string.unpack("B", body, at)
+    local list = levels(filter)
+    if qos > 2 then
+      violation("a subscription of QoS " .. qos)
+    elseif is_filter(filter, list) and #client.filters < FILTERS_MAX then
+      fresh[#fresh + 1] = { text = filter, levels = list }
+      client.filters = with(arrGrep(client.filters, function(known) return known.text ~= filter end), fresh[#fresh])
       codes[#codes + 1] = "\0"
     else
       codes[#codes + 1] = "\x80"
     end
-  end
+  until at > #body
   send(client, packet(SUBACK, 0, string.pack(">I2", id) .. table.concat(codes)))
-  for topic, payload in pairs(retained) do
+  for _, entry in ipairs(retained) do
     for _, filter in ipairs(fresh) do
-      if matches(filter, topic) then
-        send(client, publication(topic, payload, true))
+      if matches(filter.levels, entry.levels) then
+        send(client, publication(entry.topic, entry.payload, 1))
         break
       end
     end
   end
-  return true
 end
 
-handlers[UNSUBSCRIBE] = function(client, flags, body)
-  if flags ~= 2 then
-    return false
-  end
+handlers[UNSUBSCRIBE] = function(client, _, body)
   local id, at = string.unpack(">I2", body)
-  while at <= #body do
+  repeat
     local filter
-    filter, at = string.unpack(">s2", body, at)
-    client.filters[filter] = nil
-  end
+    filter, at = text(body, at)
+    client.filters = arrGrep(client.filters, function(known) return known.text ~= filter end)
+  until at > #body
   send(client, packet(UNSUBACK, 0, string.pack(">I2", id)))
-  return true
-end
-
-handlers[PUBLISH] = function(_, flags, body)
-  if flags & 6 ~= 0 then
-    return false -- QoS 1 and 2: 3.8.4 lets a server close
-  end
-  local topic, at = string.unpack(">s2", body)
-  if #topic == 0 or topic:find("[+#]") then
-    return false
-  end
-  local payload = body:sub(at)
-  if flags & 1 == 1 then
-    local is_new = retained[topic] == nil
-    if payload == "" then
-      retained[topic] = nil
-      retained_count = retained_count - (is_new and 0 or 1)
-    elseif not is_new or retained_count < RETAINED_MAX then
-      retained[topic] = payload
-      retained_count = retained_count + (is_new and 1 or 0)
-    end
-  end
-  publish(topic, payload)
-  -- Users whose name is the topic; no pattern, and not back to MQTT.
-  callSvcInt("push", {}, { app = APP .. "-web", user = { (topic:gsub("[%*%?%[\\]", "\\%0")) }, msg = payload })
-  return true
 end
 
 handlers[PINGREQ] = function(client)
   send(client, packet(PINGRESP, 0, ""))
-  return true
 end
 
-local function serve(conn)
-  local kind, _, body = read_packet(conn, 10)
-  if kind ~= CONNECT then
-    return
+-- Takes CONNECT [3.1] and answers it; nothing where the client was refused.
+local function greet(conn)
+  local kind, flags, body = read_packet(conn, PACKET_S)
+  if kind ~= CONNECT or flags ~= 0 then
+    violation("something before CONNECT")
   end
-  local name, level, flags, alive, at = string.unpack(">s2BBI2", body)
-  if name ~= "MQTT" or level ~= 4 then
-    conn:write(packet(CONNACK, 0, "\0\1"), 10)
-    return
+  local name, level, bits, alive, at = string.unpack(">s2BBI2", body)
+  local will_qos, has_will = bits >> 3 & 3, bits & 4 ~= 0
+  if name ~= "MQTT" or bits & 1 ~= 0 or will_qos > 2 or not has_will and bits & 0x38 ~= 0 then
+    violation("a CONNECT of another protocol")
   end
-  local id = string.unpack(">s2", body, at)
-  if id == "" and flags & 2 == 0 then
-    conn:write(packet(CONNACK, 0, "\0\2"), 10)
-    return
+  local client = { conn = conn, filters = {}, queue = {}, queued = 0 }
+  client.id, at = text(body, at)
+  if has_will then
+    local topic, payload
+    topic, at = text(body, at)
+    payload, at = string.unpack(">s2", body, at)
+    client.will = is_topic(topic) and { topic, payload, bits & 0x20 ~= 0 } or violation("a will to " .. topic)
   end
-  local client = { conn = conn, filters = {}, queue = {} }
-  clients[conn.id] = client
-  send(client, packet(CONNACK, 0, "\0\0"))
-  local timeout = alive > 0 and alive * 1.5 or nil
-  repeat
-    local kind, flags, body = read_packet(conn, timeout)
-    local handler = kind and handlers[kind]
-  until not handler or not handler(client, flags, body)
+  local refusal = level ~= 4 and "\0\1" or client.id == "" and bits & 2 == 0 and "\0\2"
+  conn:write(packet(CONNACK, 0, refusal or "\0\0"), WRITE_S)
+  -- It may be silent for one and a half of what it said [3.1.2.10].
+  client.timeout = alive > 0 and alive * 1.5 or nil
+  return not refusal and client or nil
 end
 
-local listener = listenTcp(getConf("conf_mqtt_listen") or "127.0.0.1:1883", function(conn)
-  local ok, why = pcall(serve, conn)
-  clients[conn.id] = nil
+local function serve(client)
+  while true do
+    local kind, flags, body = read_packet(client.conn, client.timeout)
+    if kind == DISCONNECT then
+      client.will = nil
+    end
+    if kind == nil or kind == DISCONNECT then
+      return
+    end
+    local handler = handlers[kind]
+    if not handler or flags ~= (flags_of[kind] or flags) then
+      violation("packet " .. kind .. " with flags " .. flags)
+    end
+    handler(client, flags, body)
+  end
+end
+
+local function join(client)
+  for _, other in ipairs(clients) do
+    if other.id == client.id and client.id ~= "" then
+      other.conn:close() -- the same client again [3.1.4]
+    end
+  end
+  clients = with(clients, client)
+end
+
+local listener = listenTcp(LISTEN, function(conn)
+  local client
+  local ok, why = pcall(function()
+    client = greet(conn)
+    if client then
+      join(client)
+      serve(client)
+    end
+  end)
   if not ok then
     logit("mqtt: " .. conn.peer .. ": " .. tostring(why))
   end
+  if client then
+    clients = without(clients, client)
+    conn:close()
+    if client.will then
+      take(table.unpack(client.will))
+    end
+  end
 end)
 
--- For tests and curious people: where the broker listens.
+-- Where the broker listens: for tests, which have it on any free port, and for the curious.
 function api_mqttAddress(env)
   return listener:address()
 end
 
 on("push." .. APP, function(user, msg)
-  for topic in (type(user) == "table" and table.concat(user, ",") or user):gmatch("[^,]+") do
-    publish(topic, msg)
+  local names = user
+  if type(user) ~= "table" then
+    names = {}
+    for name in user:gmatch("[^,]+") do
+      names[#names + 1] = name
+    end
+  end
+  if names[2] == OURS then
+    return
+  end
+  for _, name in ipairs(names) do
+    local topic = name:gsub("\\(.)", "%1")
+    -- Not to those who are meant by a pattern: they are no topics.
+    if is_topic(topic) and not name:gsub("\\.", ""):find("[%*%?%[]") then
+      publish(topic, msg)
+    end
   end
 end)
