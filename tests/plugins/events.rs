@@ -144,7 +144,7 @@ fn handlers_get_receivers_as_given_and_the_message_as_sent() {
             "{\"id\":1}",
             "[[\"a,b\",\"c*\"],\"{\\\"id\\\":1}\"]",
         ),
-        ("7", "8.50", "[\"7\",\"8.50\"]"),
+        ("7", "8.5", "[\"7\",\"8.5\"]"),
     ] {
         let body = format!("{{\"app\":\"given\",\"user\":{user},\"msg\":{msg}}}");
         assert_eq!(ask(&server, "POST", "/push", JSON, &body).text(), "[0,0]\n");

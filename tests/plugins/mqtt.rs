@@ -9,6 +9,9 @@ use crate::common::program::program;
 use crate::common::server::Server;
 use crate::common::websocket::Ws;
 
+/// A topic that says something to all who subscribe to it.
+const READY: &str = "test/ready";
+
 const CONNECTED: &[u8] = b"\x20\x02\0\0";
 
 struct Broker {
@@ -23,10 +26,14 @@ impl Broker {
         let source = source.replace("127.0.0.1:1883", "127.0.0.1:0");
         let server = Server::setup().file("jdserver.d/mqtt.lua", &source).start();
         let answer = get(&server, "/mqttAddress?_raw=1");
-        let port = answer.trim().trim_matches('"').rsplit_once(':');
+        let port = answer.trim().rsplit_once(':');
         let port = port.and_then(|(_, port)| port.parse().ok());
         let port = port.unwrap_or_else(|| panic!("no address: {answer}"));
-        Broker { server, port }
+        let broker = Broker { server, port };
+        let mut client = broker.client("", 0);
+        client.send([&[0x31], &publication(READY, "now")[1..], b"\xc0\0"].concat());
+        assert_eq!(client.take(2).as_deref(), Some(b"\xd0\0".as_slice()));
+        broker
     }
 
     fn command(&self, program: &Path, arguments: &[&str]) -> Command {
@@ -37,12 +44,12 @@ impl Broker {
         command
     }
 
-    /// `mosquitto_sub`, once it has subscribed.
+    /// `mosquitto_sub`, once it has subscribed: then it is sent what is retained.
     #[track_caller]
     fn subscriber(&self, program: &Path, arguments: &[&str]) -> Process {
-        let mut command = self.command(program, &["-d", "-v", "-F", "got %t %p %r"]);
+        let mut command = self.command(program, &["-F", "got %t %p %r", "-t", READY]);
         let subscriber = Process::start(command.args(arguments));
-        subscriber.line(|line| line.starts_with("Subscribed"));
+        subscriber.line(|line| line == "got test/ready now 1");
         subscriber
     }
 

@@ -22,7 +22,7 @@ impl Net {
     fn start() -> Self {
         let server = Server::setup().file("api.lua", SOURCE).start();
         let places = get(&server, "/places?_raw=1");
-        let places = places.trim().trim_matches('"').split(' ');
+        let places = places.trim().split(' ');
         let mut places = places.map(|place| place.parse().expect("an address"));
         let (tcp, udp) = (places.next(), places.next());
         Net {
@@ -109,7 +109,7 @@ fn who_does_not_read_holds_up_only_who_writes_to_it() {
     lazy.send("flood\n");
     check(&mut net.open("one"), "line still here\n", "still here");
     net.server.line_in("trace.log", |line| {
-        line.ends_with("flood ended: timeout, then a write was given up, after some")
+        line.ends_with("flood ended: timeout, then a write was given up")
     });
     let mut conn = net.open("one");
     check(&mut conn, "huge\n", "more than 4194304 bytes in one write");
@@ -138,7 +138,7 @@ fn datagrams_are_answered() {
 fn what_cannot_be_connected_to_says_why() {
     let net = Net::start();
     let local = net.tcp.to_string();
-    assert_eq!(net.connect(&local), "\"connected\"\n");
+    assert_eq!(net.connect(&local), "connected\n");
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bound");
     let address = closed.local_addr().expect("an address").to_string();
     drop(closed);
@@ -163,7 +163,7 @@ fn what_cannot_be_connected_to_says_why() {
         .collect();
     let address = address.as_socket().expect("an address");
     let late = net.connect(&format!("{address}&timeout=0.05"));
-    assert_eq!(late, "\"timeout\"\n");
+    assert_eq!(late, "timeout\n");
     drop(queued);
 }
 

@@ -24,13 +24,11 @@ end
 
 -- Writes until the peer, which does not read, has all that the system takes for it.
 function commands.flood(conn)
-  local piece, count = ("x"):rep(1 << 20), 0
+  local piece, ok, why = ("x"):rep(1 << 20), nil, nil
   repeat
-    local ok, why = conn:write(piece, 0.02)
-    count = count + 1
+    ok, why = conn:write(piece, 0.02)
   until not ok
-  local _, again = conn:write("more", 1)
-  logit("flood ended: " .. why .. ", then " .. again .. ", after " .. (count > 0 and "some" or "none"))
+  logit("flood ended: " .. why .. ", then " .. select(2, conn:write("more", 1)))
 end
 
 function commands.huge(conn)
