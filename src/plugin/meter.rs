@@ -238,7 +238,7 @@ pub struct Patience {
 
 impl Patience {
     /// Some tens of ms from now on.
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         Patience {
             since: Instant::now(),
             computed: None,

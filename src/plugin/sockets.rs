@@ -171,7 +171,7 @@ impl Sockets {
 
     /// How many there are.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.sockets.len()
     }
 

@@ -64,7 +64,7 @@ pub fn to_sized_json(lua: &Lua, value: &LuaValue) -> Result<(Value, usize), Stri
         object,
         values: 0,
         bytes: 0,
-        patience: Patience::new(),
+        patience: Patience::start(),
     };
     let value = writer.value(value, 0)?;
     Ok((value, writer.bytes + writer.values * VALUE_BYTES))

@@ -201,7 +201,7 @@ fn what_was_replaced_ends_and_its_state_is_freed() {
     assert!(bench.scheduler.tasks.is_empty());
     assert_eq!(bench.scheduler.free, 0);
     assert_eq!(bench.scheduler.poll_timeout(), None);
-    assert_eq!(bench.scheduler.sockets.len(), 0);
+    assert_eq!(bench.scheduler.sockets.count(), 0);
     assert_eq!(bench.call("new"), Ok(Data::Json(1.into())));
 }
 
@@ -312,7 +312,7 @@ fn a_connection_closes_when_it_is_not_made_and_when_nobody_holds_it() {
         assert!(text.contains(wanted), "{text}");
         let lua = bench.program().sandbox().lua().clone();
         lua.gc_collect().expect("collected");
-        bench.until(|bench| (bench.scheduler.sockets.len() == 0).then_some(()));
+        bench.until(|bench| (bench.scheduler.sockets.count() == 0).then_some(()));
     };
     connect(&mut bench, "connected");
     drop(listener);
