@@ -12,7 +12,7 @@
 //! | `events`, `loads` | coroutines for calls and handlers, and who waits for them; plugins loaded anew |
 //! | `program` | one loaded set of plugins |
 //! | `lib` | the functions that plugins know |
-//! | `execute` | what coroutines may wait for; [`http`], `socket_ops`, `lookups`, `local_timers` are parts of it |
+//! | `execute` | what coroutines may wait for; [`http`], `socket_ops`, `lookups`, `local_timers` are parts of it, `results` is what Lua gets |
 //! | [`values`] | Lua values to JSON and back |
 //! | [`sender`] | the way to this thread |
 //! | [`sockets`] | TCP and UDP for plugins: bytes, and who waits for them |
@@ -37,6 +37,7 @@ pub mod meter;
 mod prelude_tests;
 mod program;
 mod purpose;
+mod results;
 pub mod sandbox;
 mod scheduler;
 pub mod sender;

@@ -16,7 +16,6 @@ use crate::limits::{
 };
 use crate::message::plugin::{PluginEvent, PluginLoad, PluginMsg, TaskId};
 use crate::message::{LogFile, LogLine};
-use crate::plugin::execute::values;
 use crate::plugin::http::HttpQueue;
 use crate::plugin::lib::host::Host;
 use crate::plugin::loads::Loads;
@@ -24,6 +23,7 @@ use crate::plugin::local_timers::LocalTimers;
 use crate::plugin::lookups::Lookups;
 use crate::plugin::program::Program;
 use crate::plugin::purpose::{Purpose, Resume, Task, Waits};
+use crate::plugin::results::values;
 use crate::plugin::socket_ops::Services;
 use crate::plugin::sockets::Sockets;
 use crate::plugin::task::Step;
