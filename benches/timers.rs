@@ -346,9 +346,12 @@ fn fired_meanwhile(server: &Server, setters: &mut Clients, timers: usize) {
             late.push(at.saturating_duration_since(due[serial]));
         }
     }
-    for (what, late) in ["nothing else".to_owned(), format!("{sets} durable sets, {SETS_PER_S} per second")]
-        .into_iter()
-        .zip(&mut late)
+    for (what, late) in [
+        "nothing else".to_owned(),
+        format!("{sets} durable sets, {SETS_PER_S} per second"),
+    ]
+    .into_iter()
+    .zip(&mut late)
     {
         row(
             &format!("lateness at 1,000 per second during {what}, p50 / p99 / longest"),
