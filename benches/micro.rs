@@ -210,3 +210,105 @@ fn websocket_round_trip(bencher: Bencher) {
     assert!(world.send(receiver, &frame) > 0, "it answers");
     bencher.bench_local(|| world.send(receiver, &frame));
 }
+
+/// Lua of plugins in its sandbox, beside a plain state.
+#[cfg(feature = "lua")]
+mod lua {
+    use std::time::Duration;
+
+    use divan::Bencher;
+    use jdserver::plugin::{Modules, Sandbox, SandboxLimits, Step};
+    use mlua::{Lua, MultiValue};
+
+    /// Each is a thousand of what it is named after.
+    const SNIPPETS: [(&str, &str); 6] = [
+        ("additions", "local x = 0 for i = 1, 1000 do x = x + i end"),
+        (
+            "calls",
+            "local function f(a) return a end for i = 1, 1000 do f(i) end",
+        ),
+        (
+            "matches",
+            "for i = 1, 1000 do local k, v = ('key=value'):match('(%w+)=(%w+)') end",
+        ),
+        (
+            "gsubs",
+            "local t = {['<'] = '&lt;'} for i = 1, 1000 do ('a<b'):gsub('[<>&]', t) end",
+        ),
+        (
+            "inserts",
+            "local t = {} for i = 1, 1000 do table.insert(t, i) end",
+        ),
+        ("pcalls", "for i = 1, 1000 do pcall(type, i) end"),
+    ];
+
+    fn sandbox() -> Sandbox {
+        let limits = SandboxLimits {
+            memory_bytes: 64 << 20,
+            slice: Duration::from_secs(60),
+            compute: Duration::from_secs(3_600),
+        };
+        let sandbox = Sandbox::new(limits, Modules::default(), |_| {}).expect("memory");
+        sandbox.set_loading(false).expect("set");
+        sandbox
+    }
+
+    fn source(name: &str) -> &'static str {
+        let found = SNIPPETS.iter().find(|(known, _)| *known == name);
+        found.expect("known").1
+    }
+
+    #[divan::bench(args = SNIPPETS.map(|(name, _)| name))]
+    fn in_sandbox(bencher: Bencher, name: &str) {
+        let sandbox = sandbox();
+        let function = sandbox.load(name, source(name).as_bytes()).expect("loads");
+        bencher.bench_local(|| {
+            let mut task = sandbox.task(&function).expect("memory");
+            matches!(
+                sandbox.resume(&mut task, Ok(MultiValue::new())),
+                Step::Done(_)
+            )
+        });
+    }
+
+    #[divan::bench(args = SNIPPETS.map(|(name, _)| name))]
+    fn plain(bencher: Bencher, name: &str) {
+        let lua = Lua::new();
+        let function = lua.load(source(name)).into_function().expect("loads");
+        bencher.bench_local(|| function.call::<()>(()));
+    }
+
+    /// A task from its beginning to its end.
+    #[divan::bench]
+    fn task(bencher: Bencher) {
+        let sandbox = sandbox();
+        let function = sandbox.load("task", b"return 1").expect("loads");
+        bencher.bench_local(|| {
+            let mut task = sandbox.task(&function).expect("memory");
+            matches!(
+                sandbox.resume(&mut task, Ok(MultiValue::new())),
+                Step::Done(_)
+            )
+        });
+    }
+
+    /// From one wait of a task to the next: directly, or in a coroutine of the plugin.
+    #[divan::bench(args = ["task", "coroutine"])]
+    fn wait(bencher: Bencher, of: &str) {
+        let sandbox = sandbox();
+        let wait = sandbox.waiting("wait").expect("a function");
+        sandbox.lua().globals().set("wait", wait).expect("set");
+        let source = match of {
+            "task" => "while true do wait() end",
+            _ => "coroutine.wrap(function() while true do wait() end end)()",
+        };
+        let function = sandbox.load(of, source.as_bytes()).expect("loads");
+        let mut task = sandbox.task(&function).expect("memory");
+        bencher.bench_local(|| {
+            matches!(
+                sandbox.resume(&mut task, Ok(MultiValue::new())),
+                Step::Waits { .. }
+            )
+        });
+    }
+}
