@@ -4,16 +4,7 @@ use std::borrow::Cow;
 
 use crate::proto::form::{Field, Form};
 use crate::proto::json;
-
-/// Whether the value of a parameter of this name is not for logs.
-pub fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.ends_with("pwd")
-        || ["password", "passwd"]
-            .iter()
-            .any(|part| name.contains(part))
-        || matches!(name.as_str(), "_token" | "token" | "sign")
-}
+use crate::proto::mask::is_secret_name;
 
 /// Adds `name=value, name=value`.
 pub fn push_form(out: &mut String, form: &Form<'_>, bytes_max: usize) {
@@ -28,7 +19,10 @@ pub fn push_form(out: &mut String, form: &Form<'_>, bytes_max: usize) {
         out.push_str(cut(name, bytes_max));
         out.push('=');
         match field {
-            _ if is_secret(name) => out.push('?'),
+            _ if is_secret_name(name) => out.push('?'),
+            Field::Text(text) if text.trim_start().starts_with(['{', '[']) => {
+                push_json(out, text, bytes_max);
+            }
             Field::Text(text) => out.push_str(cut(text, bytes_max)),
             Field::Json(value) => push_json(out, &json::to_text(value), bytes_max),
         }
@@ -54,7 +48,7 @@ pub fn push_json(out: &mut String, text: &str, bytes_max: usize) {
         at = end;
         let behind = skip_blanks(bytes, end);
         let is_name = piece.starts_with('"') && bytes.get(behind) == Some(&b':');
-        if is_name && is_secret(&name_of(piece)) {
+        if is_name && is_secret_name(&name_of(piece)) {
             out.push_str(":\"?\"");
             at = value_end(bytes, skip_blanks(bytes, behind + 1));
         }
@@ -178,12 +172,14 @@ mod tests {
 
     #[test]
     fn forms_are_name_and_value() {
-        let form = Form::parse(b"a=1&pwd=x&b[c]=2&b[oldpwd]=y&_token=z&d=%C3%A9");
+        let form = Form::parse(
+            b"a=1&pwd=x&b[c]=2&b[oldpwd]=y&_token=z&d=%C3%A9&e={\"pwd\":\"w\"}&accessToken=v&conf_P_DBCRED=u&my_secret=t",
+        );
         let mut out = "> ".to_owned();
         push_form(&mut out, &form, 1_000);
         assert_eq!(
             out,
-            r#"> a=1, pwd=?, b={"c":"2","oldpwd":"?"}, _token=?, d=é"#
+            r#"> a=1, pwd=?, b={"c":"2","oldpwd":"?"}, _token=?, d=é, e={"pwd":"?"}, accessToken=?, conf_P_DBCRED=?, my_secret=?"#
         );
     }
 

@@ -171,6 +171,8 @@ impl<S> Server<S> {
                 Some(Body::Map(form)) if !is_json(body) => {
                     push_form(&mut request, form, API_LOG_REQUEST_BYTES_MAX);
                 }
+                // Nobody knows where its secrets are.
+                None if !is_json(body) => request.push('?'),
                 _ => push_json(
                     &mut request,
                     &String::from_utf8_lossy(body),
@@ -326,12 +328,14 @@ fn cut_answer(body: &[u8], code: i64) -> Box<str> {
     };
     // A character more, in case the last one is cut.
     let text = String::from_utf8_lossy(&body[..body.len().min(max + 4)]);
-    cut(text.trim_end_matches('\n'), max).into()
+    let mut shown = String::new();
+    push_json(&mut shown, text.trim_end_matches('\n'), max);
+    shown.into()
 }
 
-/// Whether a body that made a map was JSON.
+/// Whether a body that made a map, or nothing, was to be JSON.
 fn is_json(body: &[u8]) -> bool {
-    body.trim_ascii_start().starts_with(b"{")
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 /// The value of the cookie `{appType}id`: the app's name without digits or `-word` at its end.

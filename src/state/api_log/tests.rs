@@ -72,6 +72,27 @@ fn a_call_is_recorded_with_its_secrets_hidden() {
 }
 
 #[test]
+fn answers_are_recorded_without_secrets() {
+    for (body, code, want) in [
+        (
+            r#"[0,{"id":1,"_token":"x"}]"#,
+            0,
+            r#"[0,{"id":1,"_token":"?"}]"#,
+        ),
+        (r#"[0,{"pwd":"x"#, 0, r#"[0,{"pwd":"?""#),
+        ("id,pwd\n1,x\n", 0, "id,pwd\n1,x"),
+        (r#"[1,"no","é"]"#, 1, r#"[1,"no","é"]"#),
+    ] {
+        assert_eq!(&*cut_answer(body.as_bytes(), code), want);
+    }
+    let long = format!(r#"[0,"{}"]"#, "é".repeat(200));
+    assert_eq!(
+        cut_answer(long.as_bytes(), 0).len(),
+        API_LOG_ANSWER_BYTES_MAX
+    );
+}
+
+#[test]
 fn failures_are_recorded_whole_and_alone_where_told_so() {
     for (level, want) in [("0", &[][..]), ("1", &[0, 1, 1, 2]), ("2", &[1, 1, 2])] {
         let mut bench = bench(level);
@@ -99,6 +120,11 @@ fn failures_are_recorded_whole_and_alone_where_told_so() {
     let records = bench.records();
     assert_eq!((&*records[0].action, records[0].code), ("login", 1));
     assert_eq!(&*records[0].request, ";\n{\"password\":\"?\"");
+    bench.ask(
+        "POST /login HTTP/1.1\nContent-Type: text/json",
+        "name=a&pwd=x",
+    );
+    assert_eq!(&*bench.records()[0].request, ";\n?");
 }
 
 #[test]
