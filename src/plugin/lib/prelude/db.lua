@@ -3,6 +3,7 @@
 local host, ours, op, Env, null = ...
 local raise, check, fail = host.raise, ours.check, ours.fail
 local type, next, pairs, ipairs, concat = type, next, pairs, ipairs, table.concat
+local find, tointeger = string.find, math.tointeger
 local name, sorted = host.sqlName, host.sortedNames
 local G = {}
 
@@ -67,7 +68,7 @@ function G.dbInsert(into, row)
 end
 
 -- dbUpdate(table, row, cond, values?): sets columns where cond holds; how many rows it touched. cond: a condition with ? for
--- each of values, an object of columns that must be equal, an id, or "ALL".
+-- each of values, an object of columns that must be equal, an id (a text of digits, too), or "ALL".
 -- Example: dbUpdate("Ordr", { status = "PA" }, "id=? AND status=?", { id, "CR" })
 function G.dbUpdate(into, row, cond, more)
   into = name(into)
@@ -88,8 +89,9 @@ function G.dbUpdate(into, row, cond, more)
       end
     end
     where = concat(parts, " AND ")
-  elseif type(cond) == "number" then
-    where, values[#values + 1] = "id=?", cond
+  elseif type(cond) == "number" or type(cond) == "string" and find(cond, "^%s*[%+%-]?%d+%s*$") then
+    -- A parameter's text, too: as a condition, "5" would be true of all rows.
+    where, values[#values + 1] = "id=?", tointeger(cond) or cond
   elseif type(cond) == "string" and cond ~= "ALL" then
     where = cond
     for i = 1, more and #more or 0 do values[#values + 1] = more[i] end

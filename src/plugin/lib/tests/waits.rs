@@ -264,6 +264,8 @@ fn changes() {
     );
     for (cond, sql) in [
         ("5", r#"WHERE id=?",["x",5]"#),
+        ("'5'", r#"WHERE id=?",["x",5]"#),
+        ("' -5'", r#"WHERE id=?",["x",-5]"#),
         ("{b=1,a=null}", r#"WHERE `a` IS NULL AND `b`=?",["x",1]"#),
         ("'id=? OR id=?', {5,6}", r#"WHERE id=? OR id=?",["x",5,6]"#),
         ("'ALL'", r#"",["x"]"#),
