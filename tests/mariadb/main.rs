@@ -124,6 +124,17 @@ fn a_mariadb_server() {
     the_server_may_be_started_anew(&mut server);
 }
 
+/// Not beside other tests of SQLite: its memory is that of the whole process.
+#[test]
+fn the_memory_of_a_file_is_bounded() {
+    let folder = Folder::new();
+    let database = database(&[("P_DB", &folder.0.join("x.db").display().to_string())]);
+    let values = "randomblob(15000000), ".repeat(100);
+    let sql = format!("select {values} 1");
+    assert_eq!(error(&database, None, &sql), "out of memory");
+    assert_eq!(rows(&database, None, "select 1"), [[Integer(1)]]);
+}
+
 #[test]
 fn a_file() {
     let folder = Folder::new();
@@ -298,6 +309,11 @@ fn nothing_is_left_behind_in_a_connection(server: &MariaDb) {
     );
     assert_eq!(end(&database, 1, true), Ok(DatabaseAnswer::Ended));
     assert_eq!(rows(&database, None, "select @a"), [[Null]]);
+    rows(&database, None, "select @a := 1, get_lock('x', 1)");
+    assert_eq!(
+        rows(&database, None, "select @a, is_free_lock('x')"),
+        [[Null, Integer(1)]]
+    );
     assert!(error(&database, None, "select * from temp").contains("doesn't exist"));
     assert_eq!(
         rows(&database, None, "select connection_id()"),
@@ -334,7 +350,24 @@ fn statements_and_results_are_bounded(server: &MariaDb) {
         error(&database, Some(3), sql),
         "timeout: it took longer than 200 ms"
     );
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    // More than anyone would read, and no limit of the server's: the rest is not waited for.
+    let rest = "select repeat('x', 100000), seq from seq_1_to_10000000 limit 10000000";
+    for (transaction, is_query) in [(4, true), (5, false)] {
+        exec(&database, Some(transaction), "set @@max_statement_time = 0");
+        let (sql, values) = (rest.into(), Vec::new());
+        let op = match is_query {
+            true => DatabaseOp::Query { sql, values },
+            false => DatabaseOp::Exec { sql, values },
+        };
+        let transaction = Some(transaction);
+        let answered = database.run(1, DatabaseJob { transaction, op });
+        let done = answered.expect("it need not wait").done;
+        assert_eq!(
+            done.expect_err("too much"),
+            "timeout: it took longer than 200 ms".into()
+        );
+    }
+    assert!(begun.elapsed() < Duration::from_secs(15));
     let gone = "the transaction was rolled back before";
     assert_eq!(end(&database, 3, true), Err(gone.into()));
     assert_ne!(rows(&database, None, "select connection_id()"), id);

@@ -162,7 +162,7 @@ impl Connection {
     /// Makes it as good as new for its next user.
     pub fn tidy(&mut self) -> Result<(), Fault> {
         match self {
-            Connection::File(_) => Ok(()),
+            Connection::File(link) => link.tidy(),
             #[cfg(feature = "mysql")]
             Connection::Server(link) => link.tidy(),
         }

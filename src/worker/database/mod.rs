@@ -15,6 +15,7 @@
 //! | `api_log` | calls into the table ApiLog |
 //! | `connection` | what SQLite and a server have in common; faults |
 //! | `sqlite`, `mysql` | one connection each |
+//! | `functions` | functions of SQLite that would stall |
 //! | `rows` | a result, within its bounds |
 //! | `settings` | which database it is |
 //! | `sql` | what the words of a statement tell before it is run |
@@ -23,6 +24,7 @@ mod access;
 mod api_log;
 mod attempt;
 mod connection;
+mod functions;
 mod gate;
 #[cfg(feature = "mysql")]
 mod mysql;

@@ -176,23 +176,36 @@ fn read(
     deadline: Instant,
     timeout: Duration,
 ) -> Result<Result<DatabaseAnswer, Box<str>>, Error> {
+    let give_up = deadline + Duration::from_millis(DATABASE_SERVER_GRACE_MS);
     if !is_query {
         let changed = DatabaseAnswer::Changed {
             rows: result.affected_rows(),
             insert_id: result.last_insert_id().unwrap_or_default() as i64,
         };
-        while let Some(rows) = result.iter() {
-            for row in rows {
+        let mut is_late = false;
+        while !is_late && let Some(mut rows) = result.iter() {
+            while let Some(row) = rows.next() {
                 row?;
+                if Instant::now() > give_up {
+                    is_late = true;
+                    std::mem::forget(rows);
+                    break;
+                }
             }
         }
-        return Ok(Ok(changed));
+        return match is_late {
+            true => Err(abandoned(result)),
+            false => Ok(Ok(changed)),
+        };
     }
     let columns = result.columns().as_ref().to_vec();
     let names = columns.iter().map(|column| column.name_str().into());
     let mut found = Rows::new(names.collect());
     let mut refused = None;
-    for row in result.by_ref() {
+    while let Some(row) = result.next() {
+        if Instant::now() > give_up {
+            return Err(abandoned(result));
+        }
         let values = row?
             .unwrap_raw()
             .into_iter()
@@ -213,6 +226,13 @@ fn read(
         None => Ok(found.into_answer()),
         Some(text) => Err(text),
     })
+}
+
+/// Leaves a result whose rest would take too long; the connection is of no more use.
+fn abandoned(result: QueryResult<'_, '_, '_, Binary>) -> Error {
+    // Its end would read the rest.
+    std::mem::forget(result);
+    Error::IoError(ErrorKind::TimedOut.into())
 }
 
 fn changed_by(conn: &Conn) -> DatabaseAnswer {

@@ -54,7 +54,11 @@ pub(super) fn is_tidy(sql: &str) -> bool {
         "select", "insert", "update", "delete", "replace", "show", "explain", "describe", "desc",
         "values", "with",
     ];
-    words(sql).next().is_some_and(|word| is_any(word, &WORDS))
+    let mut words = words(sql);
+    // `@a := 1` and `get_lock` are for reads, too.
+    words.next().is_some_and(|word| is_any(word, &WORDS))
+        && !sql.contains('@')
+        && !words.any(|word| is_any(word, &["get_lock"]))
 }
 
 /// Whether a statement inserts rows, so that it may have made an id.
@@ -172,6 +176,27 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(transaction_word(sql), want, "{sql:?}");
+        }
+    }
+
+    #[cfg(feature = "mysql")]
+    #[test]
+    fn what_leaves_something_behind_is_known() {
+        for sql in [
+            "select 1",
+            "INSERT INTO t VALUES (1)",
+            "with a as (select 1) select * from a",
+        ] {
+            assert!(is_tidy(sql), "{sql:?}");
+        }
+        for sql in [
+            "set @a = 1",
+            "select @a := 1",
+            "select Get_Lock('a', 1)",
+            "create temporary table t (a)",
+            "",
+        ] {
+            assert!(!is_tidy(sql), "{sql:?}");
         }
     }
 

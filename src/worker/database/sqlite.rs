@@ -16,10 +16,12 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Statement as Prepared};
 
 use crate::limits::{
-    DATABASE_RESULT_BYTES_MAX, SQLITE_EXPRESSION_DEPTH_MAX, SQLITE_PATTERN_BYTES_MAX,
+    DATABASE_RESULT_BYTES_MAX, SQLITE_EXPRESSION_DEPTH_MAX, SQLITE_HEAP_BYTES_MAX,
+    SQLITE_PATTERN_BYTES_MAX,
 };
 use crate::message::database::{DatabaseAnswer, SqlValue};
 use crate::worker::database::connection::{Fault, Statement};
+use crate::worker::database::functions;
 use crate::worker::database::rows::{Rows, text_or_blob};
 use crate::worker::database::sql;
 
@@ -37,6 +39,8 @@ pub(super) struct Link {
     ended: Arc<AtomicBool>,
     /// What is prepared is ours, not a plugin's.
     is_ours: Arc<AtomicBool>,
+    /// A statement may have made something temporary, which lasts as long as its connection.
+    is_untidy: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -55,6 +59,8 @@ impl Link {
             // A file system without shared memory goes without.
             let _ = conn.pragma_update(None, "journal_mode", "wal");
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+            conn.pragma_update(None, "hard_heap_limit", SQLITE_HEAP_BYTES_MAX)?;
+            functions::install(&conn)?;
             for (limit, most) in [
                 (Limit::SQLITE_LIMIT_LENGTH, DATABASE_RESULT_BYTES_MAX as i32),
                 (Limit::SQLITE_LIMIT_EXPR_DEPTH, SQLITE_EXPRESSION_DEPTH_MAX),
@@ -67,7 +73,12 @@ impl Link {
             }
             let is_ours = Arc::new(AtomicBool::new(false));
             let ours = Arc::clone(&is_ours);
+            let is_untidy = Arc::new(AtomicBool::new(false));
+            let untidy = Arc::clone(&is_untidy);
             conn.authorizer(Some(move |context: AuthContext<'_>| {
+                if is_temporary(&context.action) {
+                    untidy.store(true, Ordering::Relaxed);
+                }
                 match ours.load(Ordering::Relaxed) || is_allowed(&context.action) {
                     true => Authorization::Allow,
                     false => Authorization::Deny,
@@ -81,6 +92,7 @@ impl Link {
                 timeout,
                 ended: Arc::clone(ended),
                 is_ours,
+                is_untidy,
             })
         };
         let mut link = link().map_err(|error| error.to_string())?;
@@ -174,6 +186,14 @@ impl Link {
         self.ours("ROLLBACK")
     }
 
+    /// Lost where something temporary may be left.
+    pub fn tidy(&self) -> Result<(), Fault> {
+        match self.is_untidy.load(Ordering::Relaxed) {
+            true => Err(Fault::Lost("the connection has temporary tables".into())),
+            false => Ok(()),
+        }
+    }
+
     fn ours(&self, sql: &str) -> Result<(), Fault> {
         self.is_ours.store(true, Ordering::Relaxed);
         let outcome = self.conn.execute_batch(sql);
@@ -241,6 +261,17 @@ fn make(path: &Path) -> io::Result<()> {
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(path).map(|data| (data.dev(), data.ino()))
+}
+
+/// Whether it makes something that only its connection has.
+fn is_temporary(action: &AuthAction<'_>) -> bool {
+    matches!(
+        action,
+        AuthAction::CreateTempTable { .. }
+            | AuthAction::CreateTempView { .. }
+            | AuthAction::CreateTempTrigger { .. }
+            | AuthAction::CreateTempIndex { .. }
+    )
 }
 
 /// What statements of plugins may do: all within the file, but for its transactions and settings.

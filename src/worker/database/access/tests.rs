@@ -378,6 +378,41 @@ fn a_statement_has_a_time_limit() {
     );
 }
 
+/// Each would take minutes where its time were its arguments' lengths multiplied, and nothing could end it.
+#[test]
+fn no_function_stalls_a_worker() {
+    let fixture = Fixture::new("stall", &[("db_timeout", "10")]);
+    let begun = Instant::now();
+    for sql in [
+        "select instr(hex(zeroblob(500000)), hex(zeroblob(250000)) || '1')",
+        "select replace(hex(zeroblob(500000)), hex(zeroblob(250000)) || '1', 'x')",
+        "select trim(hex(zeroblob(500000)), replace(hex(zeroblob(250000)), '0', '1') || '0')",
+        "select rtrim(hex(zeroblob(500000)), replace(hex(zeroblob(250000)), '0', '1') || '0')",
+    ] {
+        assert!(fixture.run(None, query(sql)).is_ok(), "{sql}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let large = "select replace(hex(zeroblob(1000000)), '0', '1234567890')";
+    assert_eq!(fixture.error(query(large)), "string or blob too big");
+}
+
+#[test]
+fn nothing_temporary_is_left_for_the_next_call() {
+    let fixture = Fixture::new("temporary", &[]);
+    for transaction in 1..3 {
+        fixture.exec(Some(transaction), "create temp table x (a)");
+        fixture.exec(Some(transaction), "insert into x values (1)");
+        assert_eq!(
+            fixture.rows(Some(transaction), "select a from x"),
+            [[Integer(1)]]
+        );
+        fixture.end(transaction, true);
+    }
+    assert_eq!(fixture.error(query("select a from x")), "no such table: x");
+    fixture.exec(None, "create temp table x (a)");
+    assert_eq!(fixture.error(exec("drop table x")), "no such table: x");
+}
+
 #[test]
 fn results_are_bounded() {
     let fixture = Fixture::new("bounds", &[]);
