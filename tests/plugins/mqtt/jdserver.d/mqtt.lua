@@ -24,13 +24,7 @@ local function violation(what)
 end
 
 local function without(list, item)
-  local rest = {}
-  for _, other in ipairs(list) do
-    if other ~= item then
-      rest[#rest + 1] = other
-    end
-  end
-  return rest
+  return arrGrep(list, function(other) return other ~= item end)
 end
 
 local function with(list, item)
@@ -56,18 +50,13 @@ end
 
 -- Kind, flags and body of the next packet; nothing where the connection is over, or was silent for too long.
 local function read_packet(conn, timeout)
-  local first = conn:read(1, timeout)
-  if not first then
-    return nil
-  end
-  local length = 0
+  local first, length = conn:read(1, timeout), 0
+  if not first then return nil end
   for shift = 0, 21, 7 do
     local byte = string.byte(conn:read(1, PACKET_S) or violation("a packet without an end"))
     length = length | (byte & 127) << shift
     if byte < 128 then
-      if length > PACKET_BYTES_MAX then
-        violation("a packet of " .. length .. " bytes")
-      end
+      if length > PACKET_BYTES_MAX then violation("a packet of " .. length .. " bytes") end
       local body = conn:read(length, PACKET_S) or violation("a packet without an end")
       return first:byte() >> 4, first:byte() & 15, body
     end
@@ -78,9 +67,7 @@ end
 -- A text of a packet [1.5.3], and where it ends.
 local function text(body, at)
   local value, behind = string.unpack(">s2", body, at)
-  if not utf8.len(value) or value:find("\0", 1, true) then
-    violation("a text that is no UTF-8")
-  end
+  if not utf8.len(value) or value:find("\0", 1, true) then violation("a text that is no UTF-8") end
   return value, behind
 end
 
@@ -95,31 +82,32 @@ end
 
 local function matches(wanted, given)
   -- Wildcards do not match topics of the server's own [4.7.2].
-  if given[1]:sub(1, 1) == "$" and (wanted[1] == "+" or wanted[1] == "#") then
-    return false
-  end
+  if given[1]:sub(1, 1) == "$" and (wanted[1] == "+" or wanted[1] == "#") then return false end
   for at, level in ipairs(wanted) do
-    if level == "#" then
-      return true
-    end
-    if given[at] == nil or (level ~= "+" and level ~= given[at]) then
-      return false
-    end
+    if level == "#" then return true end
+    if not given[at] or level ~= "+" and level ~= given[at] then return false end
   end
   return #wanted == #given
+end
+
+-- Whether one of the filters does.
+local function wants(filters, given)
+  return arrFind(filters, function(filter) return matches(filter.levels, given) end) ~= nil
+end
+
+-- Filters without one.
+local function but(filters, text)
+  return arrGrep(filters, function(filter) return filter.text ~= text end)
 end
 
 local function is_topic(topic)
   return #topic > 0 and not topic:find("[+#]")
 end
 
-local function is_filter(filter, list)
-  for at, level in ipairs(list) do
-    if level:find("[+#]") and #level > 1 or level == "#" and at < #list then
-      return false
-    end
-  end
-  return #filter > 0
+local function is_filter(filter)
+  -- Wildcards fill a level, `#` the last one: without those, none may be left.
+  local rest = ("/" .. filter):gsub("/#$", ""):gsub("/%+%f[/\0]", "")
+  return #filter > 0 and not rest:find("[+#]")
 end
 
 -- Packets of one client leave in their order: one coroutine writes, the others leave them for it.
@@ -137,9 +125,7 @@ end
 
 local function send(client, bytes)
   client.queued = client.queued + #bytes
-  if client.queued > QUEUE_BYTES_MAX then
-    return client.conn:close()
-  end
+  if client.queued > QUEUE_BYTES_MAX then return client.conn:close() end
   client.queue[#client.queue + 1] = bytes
   if not client.is_writing then
     client.is_writing = true
@@ -150,11 +136,8 @@ end
 local function publish(topic, payload)
   local given, bytes = levels(topic), publication(topic, payload, 0)
   for _, client in ipairs(clients) do
-    for _, filter in ipairs(client.filters) do
-      if matches(filter.levels, given) then
-        send(client, bytes)
-        break
-      end
+    if wants(client.filters, given) then
+      send(client, bytes)
     end
   end
 end
@@ -179,20 +162,14 @@ local OURS = "mqtt " .. randChr(16)
 
 -- What a client said, to all who want it.
 local function take(topic, payload, is_retained)
-  if topic:sub(1, 1) == "$" then
-    return
-  end
+  if topic:sub(1, 1) == "$" then return end
   if is_retained then
     retain(topic, payload)
   end
   publish(topic, payload)
-  -- A push is a text.
   if payload ~= "" and utf8.len(payload) then
-    local name = topic:gsub("[%*%?%[\\]", "\\%0")
-    local ok, why = pcall(pushMsg, APP, { name, OURS }, payload)
-    if not ok then
-      logit("mqtt: push to " .. topic .. ": " .. tostring(why))
-    end
+    -- A push is a text, and its receiver a pattern. One that fails is no fault of the client's.
+    pcall(pushMsg, APP, { (topic:gsub("[%*%?%[\\]", "\\%0")), OURS }, payload)
   end
 end
 
@@ -201,56 +178,46 @@ local handlers, flags_of = {}, { [SUBSCRIBE] = 2, [UNSUBSCRIBE] = 2, [PINGREQ] =
 handlers[PUBLISH] = function(client, flags, body)
   local topic, at = text(body, 1)
   local qos = flags >> 1 & 3
-  if not is_topic(topic) or qos > 1 then
+  local id = body:sub(at, at + 2 * qos - 1)
+  if not is_topic(topic) or qos > 1 or #id < 2 * qos then
     violation("a publication of QoS " .. qos .. " to " .. topic)
   end
-  local id
+  take(topic, body:sub(at + #id), flags & 1 == 1)
   if qos == 1 then
-    id, at = string.unpack(">I2", body, at)
-  end
-  take(topic, body:sub(at), flags & 1 == 1)
-  if id then
-    send(client, packet(PUBACK, 0, string.pack(">I2", id)))
+    send(client, packet(PUBACK, 0, id))
   end
 end
 
 handlers[SUBSCRIBE] = function(client, _, body)
-  local id, at = string.unpack(">I2", body)
-  local codes, fresh = {}, {}
+  local answer, at, fresh = body:sub(1, 2), 3, {}
   repeat
     local filter, qos
     filter, at = text(body, at)
     qos, at = string.unpack("B", body, at)
-    local list = levels(filter)
-    if qos > 2 then
-      violation("a subscription of QoS " .. qos)
-    elseif is_filter(filter, list) and #client.filters < FILTERS_MAX then
-      fresh[#fresh + 1] = { text = filter, levels = list }
-      client.filters = with(arrGrep(client.filters, function(known) return known.text ~= filter end), fresh[#fresh])
-      codes[#codes + 1] = "\0"
-    else
-      codes[#codes + 1] = "\x80"
+    if qos > 2 then violation("a subscription of QoS " .. qos) end
+    local is_taken = is_filter(filter) and #client.filters < FILTERS_MAX
+    if is_taken then
+      fresh[#fresh + 1] = { text = filter, levels = levels(filter) }
+      client.filters = with(but(client.filters, filter), fresh[#fresh])
     end
+    answer = answer .. (is_taken and "\0" or "\x80")
   until at > #body
-  send(client, packet(SUBACK, 0, string.pack(">I2", id) .. table.concat(codes)))
+  send(client, packet(SUBACK, 0, answer))
   for _, entry in ipairs(retained) do
-    for _, filter in ipairs(fresh) do
-      if matches(filter.levels, entry.levels) then
-        send(client, publication(entry.topic, entry.payload, 1))
-        break
-      end
+    if wants(fresh, entry.levels) then
+      send(client, publication(entry.topic, entry.payload, 1))
     end
   end
 end
 
 handlers[UNSUBSCRIBE] = function(client, _, body)
-  local id, at = string.unpack(">I2", body)
+  local at = 3
   repeat
     local filter
     filter, at = text(body, at)
-    client.filters = arrGrep(client.filters, function(known) return known.text ~= filter end)
+    client.filters = but(client.filters, filter)
   until at > #body
-  send(client, packet(UNSUBACK, 0, string.pack(">I2", id)))
+  send(client, packet(UNSUBACK, 0, body:sub(1, 2)))
 end
 
 handlers[PINGREQ] = function(client)
@@ -260,12 +227,10 @@ end
 -- Takes CONNECT [3.1] and answers it; nothing where the client was refused.
 local function greet(conn)
   local kind, flags, body = read_packet(conn, PACKET_S)
-  if kind ~= CONNECT or flags ~= 0 then
-    violation("something before CONNECT")
-  end
+  if kind ~= CONNECT or flags ~= 0 then violation("something before CONNECT") end
   local name, level, bits, alive, at = string.unpack(">s2BBI2", body)
-  local will_qos, has_will = bits >> 3 & 3, bits & 4 ~= 0
-  if name ~= "MQTT" or bits & 1 ~= 0 or will_qos > 2 or not has_will and bits & 0x38 ~= 0 then
+  local has_will = bits & 4 ~= 0
+  if name ~= "MQTT" or bits & 1 ~= 0 or bits & 0x18 == 0x18 or not has_will and bits & 0x38 ~= 0 then
     violation("a CONNECT of another protocol")
   end
   local client = { conn = conn, filters = {}, queue = {}, queued = 0 }
@@ -284,49 +249,36 @@ local function greet(conn)
 end
 
 local function serve(client)
-  while true do
-    local kind, flags, body = read_packet(client.conn, client.timeout)
-    if kind == DISCONNECT then
-      client.will = nil
-    end
-    if kind == nil or kind == DISCONNECT then
-      return
-    end
-    local handler = handlers[kind]
-    if not handler or flags ~= (flags_of[kind] or flags) then
-      violation("packet " .. kind .. " with flags " .. flags)
-    end
-    handler(client, flags, body)
-  end
-end
-
-local function join(client)
   for _, other in ipairs(clients) do
     if other.id == client.id and client.id ~= "" then
       other.conn:close() -- the same client again [3.1.4]
     end
   end
   clients = with(clients, client)
+  while true do
+    local kind, flags, body = read_packet(client.conn, client.timeout)
+    if kind == DISCONNECT then client.will = nil end
+    if kind == nil or kind == DISCONNECT then return end
+    if not handlers[kind] or flags ~= (flags_of[kind] or flags) then
+      violation("packet " .. kind .. " with flags " .. flags)
+    end
+    handlers[kind](client, flags, body)
+  end
 end
 
 local listener = listenTcp(LISTEN, function(conn)
-  local client
-  local ok, why = pcall(function()
-    client = greet(conn)
-    if client then
-      join(client)
-      serve(client)
-    end
-  end)
-  if not ok then
-    logit("mqtt: " .. conn.peer .. ": " .. tostring(why))
-  end
-  if client then
+  local greeted, client = pcall(greet, conn)
+  local served, why = greeted, client
+  if greeted and client then
+    served, why = pcall(serve, client)
     clients = without(clients, client)
     conn:close()
     if client.will then
       take(table.unpack(client.will))
     end
+  end
+  if not served then
+    logit("mqtt: " .. conn.peer .. ": " .. tostring(why))
   end
 end)
 
@@ -336,19 +288,11 @@ function api_mqttAddress(env)
 end
 
 on("push." .. APP, function(user, msg)
-  local names = user
-  if type(user) ~= "table" then
-    names = {}
-    for name in user:gmatch("[^,]+") do
-      names[#names + 1] = name
-    end
-  end
-  if names[2] == OURS then
-    return
-  end
-  for _, name in ipairs(names) do
+  local is_list = type(user) == "table"
+  if is_list and user[2] == OURS then return end
+  for name in (is_list and table.concat(user, ",") or user):gmatch("[^,]+") do
     local topic = name:gsub("\\(.)", "%1")
-    -- Not to those who are meant by a pattern: they are no topics.
+    -- Not to those who are meant by a pattern: that is no topic.
     if is_topic(topic) and not name:gsub("\\.", ""):find("[%*%?%[]") then
       publish(topic, msg)
     end
