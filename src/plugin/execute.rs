@@ -145,6 +145,12 @@ impl Scheduler {
             }
             "wsDisconnect" => {
                 let (fd, code, reason): (u64, u16, String) = take(arguments, lua)?;
+                // What else there is no peer may be sent (RFC 6455, 7.4); 1005 is a close without a code.
+                if !matches!(code, 1000..=1003 | 1005 | 1007..=1014 | 3000..=4999) {
+                    return Err(format!(
+                        "disconnect: {code}: expected 1000 to 1014 or 3000 to 4999"
+                    ));
+                }
                 let reason = reason.into();
                 let action = Box::new(SocketAction::Disconnect { fd, code, reason });
                 (self.ports.tell_reactor)(ReactorMsg::SocketAction(action));

@@ -243,6 +243,12 @@ impl<S> Server<S> {
 
     /// Answers a push that came over a WebSocket: its count as text.
     pub(super) fn answer_push(&mut self, id: ConnId, answer: Answer) {
+        if let Some(Phase::WebSocket(ws)) = self.conn(id).map(|conn| &conn.phase)
+            && ws.closing.is_some()
+        {
+            // A handler closed it: no message follows a close (RFC 6455, 5.5.1).
+            return;
+        }
         let wide = self.wide;
         let text = match answer {
             Ok(Data::Count(count)) => count.to_string(),

@@ -213,6 +213,23 @@ fn open_comes_after_init_and_close_at_every_end() {
 }
 
 #[test]
+fn a_handler_closes_with_a_code_that_may_be_sent() {
+    let server = order("");
+    let mut ws = Ws::user(&server, "code", "u");
+    for code in [
+        "0", "999", "1004", "1006", "1015", "2999", "5000", "70000", "-1", "1000.5",
+    ] {
+        ws.send_text(&format!("{{\"code\":{code}}}"));
+        check(&mut ws, &["false", "OK"]);
+    }
+    ws.send_text("{\"code\":4999}");
+    assert_eq!(ws.closed(4999), "a reason");
+    let mut ws = Ws::user(&server, "code", "u");
+    ws.send_text("{}");
+    assert_eq!(ws.closed(1000), "a reason");
+}
+
+#[test]
 fn an_end_is_heard_of() {
     let server = shop();
     let mut watch = Ws::user(&server, "watch", "w");

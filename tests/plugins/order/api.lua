@@ -65,6 +65,10 @@ on("push.given", function(user, msg)
   tell(jsonEncode({ user, msg }))
 end)
 
+on("message.code", function(ws, frame)
+  ws:push(frame.fd, tostring(pcall(ws.disconnect, ws, frame.fd, frame.req.code, "a reason")))
+end)
+
 -- Who comes and goes.
 on("open.life", function(ws, frame)
   tell("open " .. frame.user .. " " .. frame.data)
