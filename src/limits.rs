@@ -167,6 +167,8 @@ pub const SQL_NAME_BYTES_MAX: usize = 128;
 pub const PLUGIN_MESSAGES_PER_TURN: usize = 256;
 /// Sockets of plugins, all together. Beyond: an error, and what comes to a listener is closed.
 pub const PLUGIN_SOCKETS_MAX: usize = 1_024;
+/// Where few files may be open, one in so many of them may be a socket of plugins.
+pub const PLUGIN_SOCKETS_SHARE: u64 = 8;
 /// What is read at once from a socket of a plugin.
 pub const PLUGIN_SOCKET_BUFFER_BYTES: usize = 16 << 10;
 /// The longest line that a plugin reads, and the most that one read may ask for. Beyond: an error.

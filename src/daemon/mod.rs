@@ -43,7 +43,9 @@ use crate::worker::{Work, WorkerPool};
 pub fn run(startup: Startup) -> Result<ExitCode, String> {
     let clock = Clock::start();
     let zone = TimeZone::system();
-    let connections_max = raise_open_files()?;
+    let open_files = raise_open_files()?;
+    let plugin_sockets_max = plugins::sockets_max(open_files);
+    let connections_max = (open_files - RESERVED_FILES) as usize - plugin_sockets_max;
     // Taken first: whoever has the address already may be using the files too. Nobody is answered
     // before the reactor runs.
     let mut listeners = reactor::inherited()?;
@@ -130,6 +132,7 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
             log: disk.sender.clone(),
             zone: zone.clone(),
             clock,
+            sockets_max: plugin_sockets_max,
         }));
         let stored_timers = TimersSetup {
             settings: startup.settings.clone(),
@@ -353,8 +356,8 @@ fn announce(places: &[String]) {
     let _ = out.flush();
 }
 
-/// Raises the soft limit on open files to the hard one; the connections that leaves room for.
-fn raise_open_files() -> Result<usize, String> {
+/// Raises the soft limit on open files to the hard one; how many that are.
+fn raise_open_files() -> Result<u64, String> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -371,5 +374,5 @@ fn raise_open_files() -> Result<usize, String> {
             2 * RESERVED_FILES
         ));
     }
-    Ok((open - RESERVED_FILES) as usize)
+    Ok(open)
 }

@@ -27,6 +27,12 @@ pub(super) struct Surroundings {
     pub log: LogSender,
     pub zone: TimeZone,
     pub clock: Clock,
+    pub sockets_max: usize,
+}
+
+/// None are kept for plugins.
+pub(super) fn sockets_max(_: u64) -> usize {
+    0
 }
 
 /// No plugin thread.

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 
 use crate::clock::Clock;
 use crate::disk::LogSender;
+use crate::limits::{PLUGIN_SOCKETS_MAX, PLUGIN_SOCKETS_SHARE};
 use crate::mailbox::Mailbox;
 use crate::message::ReactorMsg;
 use crate::message::plugin::{PluginMsg, PluginSources, PluginTable, PluginsLoaded};
@@ -27,6 +28,12 @@ pub(super) struct Surroundings {
     pub log: LogSender,
     pub zone: TimeZone,
     pub clock: Clock,
+    pub sockets_max: usize,
+}
+
+/// How many of so many open files plugins may have as sockets: connections of others are not made with the rest.
+pub(super) fn sockets_max(open_files: u64) -> usize {
+    PLUGIN_SOCKETS_MAX.min((open_files / PLUGIN_SOCKETS_SHARE) as usize)
 }
 
 /// The plugin thread, if there is one, and what it needs to be started.
@@ -90,6 +97,7 @@ impl PluginHost {
             settings,
             zone: around.zone.clone(),
             clock: around.clock,
+            sockets_max: around.sockets_max,
             first,
         };
         let thread = plugin::spawn(&around.sender, setup)?;

@@ -1,6 +1,6 @@
 //! Names that coroutines wait for the addresses of: few at once are with workers, the others wait here.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use crate::limits::PLUGIN_LOOKUPS_MAX;
 use crate::message::plugin::TaskId;
@@ -8,14 +8,15 @@ use crate::message::plugin::TaskId;
 /// What is to be looked up, and what is being.
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
-    waiting: VecDeque<(TaskId, Box<str>)>,
+    /// In the order of their numbers, which is the one in which they were asked for.
+    waiting: BTreeMap<TaskId, Box<str>>,
     out: Vec<TaskId>,
 }
 
 impl Lookups {
     /// A name, `HOST:PORT`, that is to be looked up under this number.
     pub fn queue(&mut self, id: TaskId, address: Box<str>) {
-        self.waiting.push_back((id, address));
+        self.waiting.insert(id, address);
     }
 
     /// The next one, if it may be looked up now; it is out until [`Lookups::end`].
@@ -23,9 +24,14 @@ impl Lookups {
         if self.out.len() >= PLUGIN_LOOKUPS_MAX {
             return None;
         }
-        let next = self.waiting.pop_front()?;
+        let next = self.waiting.pop_first()?;
         self.out.push(next.0);
         Some(next)
+    }
+
+    /// Nobody waits for it any more.
+    pub fn forget(&mut self, id: TaskId) {
+        self.waiting.remove(&id);
     }
 
     /// It is done, if it is one of these.
@@ -49,7 +55,12 @@ mod tests {
         lookups.end(TaskId(77));
         assert_eq!(lookups.poll(), None);
         lookups.end(TaskId(0));
-        assert_eq!(lookups.poll(), Some((TaskId(4), "a:1".into())));
+        lookups.forget(TaskId(4));
+        assert_eq!(lookups.poll(), Some((TaskId(5), "a:1".into())));
         assert_eq!(lookups.poll(), None);
+        for id in 0..10 {
+            lookups.forget(TaskId(id));
+        }
+        assert!(lookups.waiting.is_empty());
     }
 }

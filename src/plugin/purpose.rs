@@ -48,7 +48,7 @@ pub(super) enum Waits {
     /// A socket to be read or written.
     Socket(TaskId, SocketId),
     /// The address of a name that is to be connected to.
-    Address,
+    Address(TaskId),
     /// A socket to be connected.
     Connect(TaskId, SocketId),
 }

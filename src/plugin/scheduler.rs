@@ -307,7 +307,7 @@ impl Scheduler {
         let waits = std::mem::replace(&mut task.waits, Waits::Plainly);
         let resume = match waits {
             Waits::Plainly | Waits::Http(_) => Ok(MultiValue::new()),
-            Waits::Address | Waits::Socket(..) | Waits::Connect(..) => {
+            Waits::Address(_) | Waits::Socket(..) | Waits::Connect(..) => {
                 values(task.program.sandbox().lua(), (mlua::Nil, "timeout"))
             }
         };
@@ -318,7 +318,8 @@ impl Scheduler {
     /// What a coroutine waited for is not wanted any more.
     fn give_up(&mut self, waits: Waits) {
         match waits {
-            Waits::Plainly | Waits::Address => {}
+            Waits::Plainly => {}
+            Waits::Address(id) => self.lookups.forget(id),
             Waits::Http(id) => self.http.forget(id),
             Waits::Socket(id, socket) => self.sockets.forget(socket, id),
             Waits::Connect(_, socket) => self.sockets.close(socket),

@@ -75,7 +75,7 @@ impl Scheduler {
                 let (address, timeout) = take::<(String, Option<f64>)>(arguments, lua)?;
                 let id = self.tasks.name_wait(key);
                 self.lookups.queue(id, address.into());
-                Ok(self.wait_until(id, Waits::Address, timeout))
+                Ok(self.wait_until(id, Waits::Address(id), timeout))
             }
             SocketOp::Read => {
                 let (socket, want, count, timeout) =
@@ -296,10 +296,6 @@ impl Scheduler {
     /// Hands names to workers that look them up, few at once.
     pub(super) fn submit_lookups(&mut self) {
         while let Some((id, address)) = self.lookups.poll() {
-            if self.tasks.waiting(id).is_none() {
-                self.lookups.end(id);
-                continue;
-            }
             let work = TaskWork::Resolve { address };
             let job = Job::Task(Box::new(TaskJob { task: id, work }));
             if (self.ports.submit)(job).is_err() {

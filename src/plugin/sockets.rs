@@ -14,7 +14,7 @@ use slab::Slab;
 
 use crate::limits::{
     PLUGIN_DATAGRAM_BYTES_MAX, PLUGIN_SOCKET_BUFFER_BYTES, PLUGIN_SOCKET_EVENTS_PER_TURN,
-    PLUGIN_SOCKETS_HELD_BYTES_MAX, PLUGIN_SOCKETS_MAX,
+    PLUGIN_SOCKETS_HELD_BYTES_MAX,
 };
 use crate::message::plugin::TaskId;
 use stream::{Means, Stream};
@@ -72,6 +72,7 @@ pub enum SocketEvent {
 #[derive(Debug)]
 pub struct Sockets {
     registry: Registry,
+    sockets_max: usize,
     sockets: Slab<Socket>,
     serials: u32,
     events: VecDeque<SocketEvent>,
@@ -102,10 +103,11 @@ enum Kind {
 }
 
 impl Sockets {
-    /// None yet; `registry` reports them under [`Sockets::owns`] tokens.
-    pub fn new(registry: Registry) -> Self {
+    /// None yet, at most `sockets_max`; `registry` reports them under tokens that no one else has.
+    pub fn new(registry: Registry, sockets_max: usize) -> Self {
         Sockets {
             registry,
+            sockets_max,
             sockets: Slab::new(),
             serials: 0,
             events: VecDeque::new(),
@@ -142,8 +144,9 @@ impl Sockets {
     }
 
     fn insert(&mut self, owner: u64, kind: Kind, interest: Interest) -> Result<SocketId, String> {
-        if self.sockets.len() >= PLUGIN_SOCKETS_MAX {
-            return Err(format!("more than {PLUGIN_SOCKETS_MAX} sockets of plugins"));
+        let sockets_max = self.sockets_max;
+        if self.sockets.len() >= sockets_max {
+            return Err(format!("more than {sockets_max} sockets of plugins"));
         }
         // Lua's integers have a sign: a number beyond would come back as another.
         self.serials = (self.serials + 1) & (u32::MAX >> 1);

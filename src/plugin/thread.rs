@@ -40,6 +40,8 @@ pub struct PluginSetup {
     pub zone: TimeZone,
     /// The daemon's.
     pub clock: Clock,
+    /// Sockets that plugins may have.
+    pub sockets_max: usize,
     /// What to load before anything else, and who wants to know how that went.
     pub first: Option<FirstLoad>,
 }
@@ -63,7 +65,8 @@ pub fn spawn(sender: &PluginSender, setup: PluginSetup) -> io::Result<JoinHandle
         .name("plugin".to_owned())
         .spawn(move || {
             let clock = setup.clock;
-            let scheduler = Scheduler::new(setup, Sockets::new(registry));
+            let sockets = Sockets::new(registry, setup.sockets_max);
+            let scheduler = Scheduler::new(setup, sockets);
             PluginThread {
                 poll,
                 inbox,

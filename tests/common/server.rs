@@ -31,6 +31,7 @@ pub struct Setup {
     settings: Option<String>,
     folder: Arc<Folder>,
     port: u16,
+    open_files: Option<u32>,
 }
 
 /// A folder in the temporary one, gone with its owner.
@@ -56,6 +57,7 @@ impl Server {
             settings: None,
             folder: Arc::new(Folder::new()),
             port: 0,
+            open_files: None,
         }
     }
 
@@ -97,6 +99,7 @@ impl Server {
             settings: self.settings.take(),
             folder: Arc::clone(&self.folder),
             port: 0,
+            open_files: None,
         }
     }
 
@@ -107,6 +110,7 @@ impl Server {
             settings: None,
             folder: Arc::clone(&self.folder),
             port: 0,
+            open_files: None,
         }
     }
 
@@ -208,6 +212,12 @@ impl Setup {
         self
     }
 
+    /// At most so many files open at once.
+    pub fn open_files(mut self, count: u32) -> Self {
+        self.open_files = Some(count);
+        self
+    }
+
     /// The text of `jdserver.toml`.
     pub fn settings(mut self, text: &str) -> Self {
         self.settings = Some(text.to_owned());
@@ -232,7 +242,16 @@ impl Setup {
     /// Starts the binary and waits until it says where it serves.
     #[track_caller]
     pub fn start(self) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_jdserver"));
+        let binary = env!("CARGO_BIN_EXE_jdserver");
+        let mut command = match self.open_files {
+            None => Command::new(binary),
+            Some(count) => {
+                let mut shell = Command::new("sh");
+                let script = format!("ulimit -n {count} && exec \"$0\" \"$@\"");
+                shell.arg("-c").arg(script).arg(binary);
+                shell
+            }
+        };
         command
             .current_dir(&self.folder.0)
             .args(["-p", &self.port.to_string(), "-d"])

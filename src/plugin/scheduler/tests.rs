@@ -49,10 +49,11 @@ impl Bench {
             settings: settings.clone(),
             zone: TimeZone::UTC,
             clock,
+            sockets_max: 64,
             first: None,
         };
         Bench {
-            scheduler: Scheduler::new(setup, Sockets::new(registry)),
+            scheduler: Scheduler::new(setup, Sockets::new(registry, 64)),
             settings,
             clock,
             poll,

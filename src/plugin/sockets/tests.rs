@@ -21,7 +21,7 @@ impl Bench {
     fn new() -> Self {
         let poll = Poll::new().expect("a poll");
         let registry = poll.registry().try_clone().expect("a clone");
-        let sockets = Sockets::new(registry);
+        let sockets = Sockets::new(registry, 64);
         Bench { poll, sockets }
     }
 
