@@ -1,5 +1,6 @@
 //! Who a name is on this machine. Becomes nobody.
 
+use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User};
 
 /// A user that there is, and the group to be in.
@@ -17,15 +18,13 @@ pub struct Account {
 /// machine cannot say.
 pub fn find(user: &str) -> Result<Option<Account>, String> {
     let (name, group) = user.split_once(':').unwrap_or((user, ""));
-    let Some(found) = User::from_name(name).map_err(|error| format!("user: {name}: {error}"))?
-    else {
+    let Some(found) = known(name, User::from_name(name))? else {
         return Ok(None);
     };
     let gid = match group {
         "" => found.gid,
         group => {
-            Group::from_name(group)
-                .map_err(|error| format!("user: {group}: {error}"))?
+            known(group, Group::from_name(group))?
                 .ok_or_else(|| format!("user: there is no group {group}"))?
                 .gid
         }
@@ -35,6 +34,14 @@ pub fn find(user: &str) -> Result<Option<Account>, String> {
         uid: found.uid,
         gid,
     }))
+}
+
+/// Where the file of users is missing nobody is known: that is no error of the machine.
+fn known<T>(name: &str, found: nix::Result<Option<T>>) -> Result<Option<T>, String> {
+    match found {
+        Err(Errno::ENOENT) => Ok(None),
+        found => found.map_err(|error| format!("user: {name}: {error}")),
+    }
 }
 
 /// What to do where there is no such user.
@@ -59,6 +66,9 @@ mod tests {
             Err("user: there is no group no-such-group".to_owned())
         );
         assert_eq!(find("no-such-user"), Ok(None));
+        assert_eq!(known::<()>("x", Err(Errno::ENOENT)), Ok(None));
+        let error = known::<()>("x", Err(Errno::EIO)).expect_err("the machine cannot say");
+        assert!(error.starts_with("user: x: EIO"), "{error}");
         assert!(missing("no-such-user:x").ends_with("useradd --system no-such-user"));
     }
 }
