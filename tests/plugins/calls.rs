@@ -1,6 +1,7 @@
 //! What calls and objects of plugins answer.
 
 use crate::common::http::{ask, get};
+use crate::common::server::Server;
 use crate::common::wait_for;
 use crate::shop;
 
@@ -81,6 +82,33 @@ fn calls_of_one_session_at_once_lose_nothing() {
     });
     assert_eq!(get("/session"), "[0,{\"first\":true,\"second\":true}]\n");
 }
+
+/// The call fails with the database's words, and the next one finds all as it was.
+#[test]
+fn a_statement_has_a_time_limit() {
+    let server = Server::setup()
+        .settings("db_timeout = 0.05\n")
+        .file("api.lua", SLOW)
+        .start();
+    assert_eq!(get(&server, "/make"), "[0,1]\n");
+    assert_eq!(
+        get(&server, "/endless"),
+        "[3,\"数据库错误\",\"timeout: it took longer than 50 ms\"]\n"
+    );
+    assert_eq!(get(&server, "/count"), "[0,1]\n");
+}
+
+const SLOW: &str = r#"
+function api_make()
+  execOne("CREATE TABLE T (a)")
+  return execOne("INSERT INTO T VALUES (1)")
+end
+function api_endless()
+  execOne("DELETE FROM T")
+  execOne("INSERT INTO T WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n")
+end
+function api_count() return queryOne("SELECT COUNT(*) FROM T") end
+"#;
 
 #[test]
 fn a_batch_goes_on_in_the_session_that_it_began() {

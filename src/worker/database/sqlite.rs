@@ -76,7 +76,7 @@ impl Link {
             let is_untidy = Arc::new(AtomicBool::new(false));
             let untidy = Arc::clone(&is_untidy);
             conn.authorizer(Some(move |context: AuthContext<'_>| {
-                if is_temporary(&context.action) {
+                if is_temporary(&context) {
                     untidy.store(true, Ordering::Relaxed);
                 }
                 match ours.load(Ordering::Relaxed) || is_allowed(&context.action) {
@@ -264,14 +264,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Whether it makes something that only its connection has.
-fn is_temporary(action: &AuthAction<'_>) -> bool {
-    matches!(
-        action,
-        AuthAction::CreateTempTable { .. }
-            | AuthAction::CreateTempView { .. }
-            | AuthAction::CreateTempTrigger { .. }
-            | AuthAction::CreateTempIndex { .. }
-    )
+fn is_temporary(context: &AuthContext<'_>) -> bool {
+    context.database_name == Some("temp") || matches!(context.action, AuthAction::Attach { .. })
 }
 
 /// What statements of plugins may do: all within the file, but for its transactions and settings.

@@ -409,8 +409,17 @@ fn nothing_temporary_is_left_for_the_next_call() {
         fixture.end(transaction, true);
     }
     assert_eq!(fixture.error(query("select a from x")), "no such table: x");
-    fixture.exec(None, "create temp table x (a)");
-    assert_eq!(fixture.error(exec("drop table x")), "no such table: x");
+    for made in [
+        "create temp table x (a)",
+        "create table temp.x (a)",
+        "create temp view x as select 1",
+        "attach '' as x",
+    ] {
+        fixture.exec(None, made);
+        assert_eq!(fixture.error(query("select * from x")), "no such table: x");
+    }
+    let error = fixture.error(exec("create table x.y (a)"));
+    assert_eq!(error, "unknown database x");
 }
 
 #[test]
