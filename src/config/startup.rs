@@ -111,12 +111,10 @@ fn parse_in(
         Some(path) => Some(places.working_dir.join(path)),
         None => find_file(places),
     };
-    if let Some(path) = &config_file {
-        let values = worker::settings::load(path)?;
-        settings = Settings::default();
-        values.apply(&mut settings);
-        options::apply(&matches, &mut settings)?;
-    }
+    let values = worker::settings::load(config_file.as_deref())?;
+    let mut settings = Settings::default();
+    values.apply(&mut settings);
+    options::apply(&matches, &mut settings)?;
     let startup = resolve(settings, config_file, places)?;
     if matches.opt_present("test") {
         check_plugins(&startup)?;

@@ -11,6 +11,9 @@ use crate::settings::rule::Rule;
 use crate::settings::table::index_of;
 use crate::settings::{Origin, Settings, TABLE};
 
+/// Settings that the environment may say as well, as with the original.
+const OF_ENVIRONMENT: [&str; 3] = ["P_TEST_MODE", "P_DEBUG", "P_DEBUG_LOG"];
+
 /// What a settings file says: only known names, each with a value that its rule allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileValues {
@@ -83,6 +86,25 @@ impl FileValues {
         Ok(())
     }
 
+    /// Adds what the environment says where the file says nothing. Errors: a wrong value.
+    pub fn add_environment(
+        &mut self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), String> {
+        for name in OF_ENVIRONMENT {
+            let row = index_of(name).filter(|&row| self.row(row).is_none());
+            let text = variable(name).filter(|text| !text.is_empty());
+            let (Some(row), Some(text)) = (row, text) else {
+                continue;
+            };
+            Settings::default()
+                .set_row(row, &text, Origin::File)
+                .map_err(|error| format!("the environment: {error}"))?;
+            self.rows.push((row, text));
+        }
+        Ok(())
+    }
+
     pub(super) fn row(&self, row: usize) -> Option<&str> {
         self.rows
             .iter()
@@ -137,6 +159,25 @@ fn wrong_type(row: usize, value: &DeValue<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_environment_says_what_the_file_does_not() {
+        let environment = |name: &str| match name {
+            "P_TEST_MODE" => Some("1".to_owned()),
+            "P_DEBUG" => Some("9".to_owned()),
+            "P_DEBUG_LOG" => Some(String::new()),
+            _ => Some("wrong".to_owned()),
+        };
+        let mut values = FileValues::parse("P_DEBUG = 1").expect("right");
+        values.add_environment(environment).expect("right");
+        let mut settings = Settings::default();
+        values.apply(&mut settings);
+        let levels = (settings.debug_level, settings.debug_log);
+        assert_eq!((settings.test_mode, levels), (true, (1, 0)));
+        let error = FileValues::default().add_environment(|_| Some("maybe".to_owned()));
+        let error = error.expect_err("wrong");
+        assert!(error.starts_with("the environment: P_TEST_MODE"), "{error}");
+    }
 
     #[test]
     fn values_of_every_type() {

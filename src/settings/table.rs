@@ -185,11 +185,11 @@ settings! {
     slow_sql_ms: u64, "slowSqlTime" = "1", Rule::Seconds { min_ms: 0, max_ms: DAY_MS }, "1", RunTime,
         "The same for statements of plugins.";
     test_mode: bool, "P_TEST_MODE" = "false", Rule::Bool, "true", Reload,
-        "Test mode: answers of calls say so in a header, X-Daca-Test-Mode, and P_DEBUG counts. Not for production.";
+        "Test mode: answers of calls say so in a header, X-Daca-Test-Mode, and P_DEBUG counts. Not for production. Also from the environment.";
     debug_level: u32, "P_DEBUG" = "0", Rule::Whole { min: 0, max: 9 }, "9", Reload,
-        "In test mode, from 1 on answers of calls have a last element that tells name and time; at 9 statements of plugins go to debug.log.";
+        "In test mode, from 1 on answers of calls have a last element that tells name and time; at 9 statements of plugins go to debug.log. Also from the environment.";
     debug_log: u32, "P_DEBUG_LOG" = "0", Rule::Whole { min: 0, max: 2 }, "1", RunTime,
-        "Which calls are written to debug.log with their input and output: 0 none, 1 all, 2 those that failed.";
+        "Which calls are written to debug.log with their input and output: 0 none, 1 all, 2 those that failed. Also from the environment.";
     html_escape: bool, "htmlEscape" = "true", Rule::Bool, "false", RunTime,
         "Whether < and > in parameters of HTTP calls are escaped.";
     max_log_file_size: usize, "maxLogFileSize" = "104857600", Rule::Bytes { min: 0, max: 1 << 40 }, "10M", RunTime,

@@ -282,8 +282,8 @@ impl<S> Server<S> {
 
     /// Whether the calls of a batch are to be kept.
     pub(super) fn begin_sub_records(&self, caller: &Caller<'_>) -> Option<SubRecords> {
-        let is_kept = self.settings.api_log > 0 && caller.conn.ticket().is_none();
-        is_kept.then(SubRecords::default)
+        let is_wanted = self.settings.api_log > 0 || self.settings.debug_log == FAILED_ONLY;
+        (is_wanted && caller.conn.ticket().is_none()).then(SubRecords::default)
     }
 
     /// A batch ended: for the record of its call, which is filled next.

@@ -7,9 +7,15 @@ use crate::limits::SETTINGS_FILE_BYTES_MAX;
 use crate::settings::FileValues;
 use crate::worker::regular;
 
-/// What the file says. Errors: one line that names the file, the line where there is one, what was
-/// wrong and what would be right.
-pub fn load(path: &Path) -> Result<FileValues, String> {
+/// What the file says, where there is one, and the environment where that says nothing. Errors: one line that names the
+/// file, the line where there is one, what was wrong and what would be right.
+pub fn load(path: Option<&Path>) -> Result<FileValues, String> {
+    let mut values = path.map(read).transpose()?.unwrap_or_default();
+    values.add_environment(|name| std::env::var(name).ok())?;
+    Ok(values)
+}
+
+fn read(path: &Path) -> Result<FileValues, String> {
     let shown = path.display();
     let (bytes, _) = regular::read(path, SETTINGS_FILE_BYTES_MAX).map_err(|error| {
         format!("{shown}: {error}; expected a settings file, e.g. one with the line: port = 8081")
@@ -35,7 +41,7 @@ mod tests {
         let dir = TestDir::new("load-error");
         let path = dir.0.join("jdserver.toml");
         std::fs::write(&path, content).expect("written");
-        assert_eq!(load(&path), Err(format!("{}{want}", path.display())));
+        assert_eq!(load(Some(&path)), Err(format!("{}{want}", path.display())));
     }
 
     #[test]
@@ -44,7 +50,7 @@ mod tests {
         let path = dir.0.join("jdserver.toml");
         std::fs::write(&path, "max_rate = 3\n").expect("written");
         let mut settings = Settings::default();
-        load(&path).expect("right").apply(&mut settings);
+        load(Some(&path)).expect("right").apply(&mut settings);
         assert_eq!(settings.max_rate, 3);
     }
 
@@ -56,11 +62,11 @@ mod tests {
         );
         check_error(b"port = 1\n\n# \xff\n", ":3: expected UTF-8");
         let dir = TestDir::new("load-missing");
-        let error = load(&dir.0.join("x.toml")).expect_err("missing");
+        let error = load(Some(&dir.0.join("x.toml"))).expect_err("missing");
         assert!(
             error.contains("x.toml: ") && error.contains("expected a settings file"),
             "{error}"
         );
-        assert!(load(&dir.0).is_err());
+        assert!(load(Some(&dir.0)).is_err());
     }
 }

@@ -95,6 +95,29 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[test]
+    fn statements_are_told_in_test_mode_at_the_last_level() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&lines);
+        let slow = Slow::new(TimeZone::UTC, move |line| {
+            told.lock().expect("no panic").push((line.file, line.text));
+        });
+        for (mode, level) in [("0", "9"), ("1", "8"), ("1", "9")] {
+            let mut settings = Settings::default();
+            for (name, value) in [("P_TEST_MODE", mode), ("P_DEBUG", level)] {
+                settings.set(name, value, Origin::File).expect("right");
+            }
+            slow.set(&settings);
+            slow.handle_statement("select ?", Duration::from_millis(3));
+        }
+        let lines = lines.lock().expect("no panic");
+        let [(file, text)] = &lines[..] else {
+            panic!("{lines:?}");
+        };
+        assert_eq!(*file, LogFile::Debug);
+        assert!(text.ends_with("] SQL `select ?`: 3 ms"), "{text}");
+    }
+
+    #[test]
     fn only_what_is_slow_is_told() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&lines);

@@ -96,13 +96,11 @@ impl Work {
 
     /// What the settings file says, with the certificate that it names: both are right, or nothing is.
     fn read_settings(&self) -> Result<(FileValues, Option<TlsConfig>), String> {
-        let Some(path) = &self.settings_file else {
-            return Ok((FileValues::default(), None));
-        };
+        let path = self.settings_file.as_deref();
         let values = settings::load(path)?;
         let mut named = Settings::default();
         values.apply(&mut named);
-        let dir = path.parent().unwrap_or(Path::new("."));
+        let dir = path.and_then(Path::parent).unwrap_or(Path::new("."));
         let tls = tls::load(&named, dir)?;
         Ok((values, tls))
     }

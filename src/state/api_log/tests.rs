@@ -318,7 +318,7 @@ fn in_test_mode_answers_tell_what_was_called() {
 
 #[test]
 fn calls_are_told_with_input_and_output() {
-    for (level, count) in [("0", 0), ("1", 2), ("2", 1)] {
+    for (level, count) in [("0", 0), ("1", 4), ("2", 2)] {
         let mut bench = Bench::new(|settings| {
             settings
                 .set("P_DEBUG_LOG", level, Origin::File)
@@ -326,6 +326,15 @@ fn calls_are_told_with_input_and_output() {
         });
         get(&mut bench, "/getUsers?app=a&pwd=x");
         get(&mut bench, "/getUsers");
+        for calls in [
+            r#"[{"ac":"getUsers","get":{"app":"a"}}]"#,
+            r#"[{"ac":"push"}]"#,
+        ] {
+            bench.ask(
+                "POST /batch HTTP/1.1\nContent-Type: application/json",
+                calls,
+            );
+        }
         let told: Vec<_> = bench
             .lines
             .iter()
