@@ -11,6 +11,7 @@ mod server;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jdserver::message::api_log::ApiRecord;
 use jdserver::message::database::{
     DatabaseAnswer, DatabaseDone, DatabaseJob, DatabaseOp, SqlValue,
 };
@@ -120,6 +121,7 @@ fn a_mariadb_server() {
     statements_and_results_are_bounded(&server);
     connections_are_bounded_and_waited_for(&server);
     lost_connections_are_opened_anew(&server);
+    a_narrow_table_takes_what_fits(&server);
     calls_are_logged(&server.place());
     the_server_may_be_started_anew(&mut server);
 }
@@ -446,6 +448,37 @@ fn the_server_may_be_started_anew(server: &mut MariaDb) {
         rows(&database, None, "select a from c where a > 7"),
         [[Integer(9)]]
     );
+}
+
+/// As the original makes it; nobody can keep the calls of others out by what does not fit.
+fn a_narrow_table_takes_what_fits(server: &MariaDb) {
+    let database = at(server, "10");
+    exec(
+        &database,
+        None,
+        "create table ApiLog (id int auto_increment primary key, tm datetime, addr varchar(10), ua varchar(5), app varchar(5), \
+         ses varchar(20), userId int, ac varchar(5), t int, retval int, req text, res text, reqsz int, ressz int, \
+         ver varchar(5), serverRev varchar(10)) default charset utf8mb3",
+    );
+    let record = |action: &str, user_agent: &str| ApiRecord {
+        began: "2026-01-02 03:04:05".into(),
+        action: action.into(),
+        user_agent: user_agent.into(),
+        answer_bytes: u64::MAX,
+        ..ApiRecord::default()
+    };
+    let records = vec![
+        record("first", "tea"),
+        record("long name", "t\u{1f375}"),
+        record("third", "tea"),
+    ];
+    let answered = database.log(1, records).expect("it need not wait");
+    assert_eq!(answered.done, Ok(DatabaseAnswer::Ended));
+    assert_eq!(
+        rows(&database, None, "select ac from ApiLog order by id"),
+        [[text("first")], [text("long ")], [text("third")]]
+    );
+    exec(&database, None, "drop table ApiLog");
 }
 
 const LOGIN: &str = r#"

@@ -6,11 +6,11 @@ use crate::message::api_log::{ApiRecord, ApiSubRecord};
 use crate::message::database::{DatabaseAnswer, SqlValue};
 use crate::worker::database::connection::{Connection, Fault, Statement};
 
-const INSERT: &str = "INSERT INTO ApiLog \
+const COLUMNS: &str = "INTO ApiLog \
     (tm, addr, ua, app, ses, userId, ac, t, retval, req, res, reqsz, ressz, ver, serverRev) \
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const INSERT_SUB: &str =
-    "INSERT INTO ApiLog1 (apiLogId, ac, t, retval, req, res) VALUES (?, ?, ?, ?, ?, ?)";
+const SUB_COLUMNS: &str =
+    "INTO ApiLog1 (apiLogId, ac, t, retval, req, res) VALUES (?, ?, ?, ?, ?, ?)";
 
 const SQLITE_TABLES: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS ApiLog (id INTEGER PRIMARY KEY AUTOINCREMENT, tm TEXT, addr TEXT, ua TEXT, app TEXT, \
@@ -74,6 +74,16 @@ fn write_once(
     }
 }
 
+/// A table of the original's may be narrower, and a server refuse what does not fit, with all records beside it: who
+/// calls could keep others out.
+fn insert(conn: &Connection, columns: &str) -> String {
+    match conn {
+        Connection::File(_) => format!("INSERT {columns}"),
+        #[cfg(feature = "mysql")]
+        Connection::Server(_) => format!("INSERT IGNORE {columns}"),
+    }
+}
+
 fn write_record(conn: &mut Connection, record: &ApiRecord, deadline: Instant) -> Result<(), Fault> {
     let values = [
         text(&record.began),
@@ -92,7 +102,9 @@ fn write_record(conn: &mut Connection, record: &ApiRecord, deadline: Instant) ->
         text(&record.version),
         text(env!("CARGO_PKG_VERSION")),
     ];
-    let id = run(conn, INSERT, &values, deadline)?;
+    let sql = insert(conn, COLUMNS);
+    let id = run(conn, &sql, &values, deadline)?;
+    let sql = insert(conn, SUB_COLUMNS);
     for call in &record.sub_calls {
         let ApiSubRecord {
             action,
@@ -109,7 +121,7 @@ fn write_record(conn: &mut Connection, record: &ApiRecord, deadline: Instant) ->
             text(request),
             text(answer),
         ];
-        run(conn, INSERT_SUB, &values, deadline)?;
+        run(conn, &sql, &values, deadline)?;
     }
     Ok(())
 }
