@@ -209,6 +209,8 @@ pub const DATABASE_CONNECT_MS_MAX: u64 = 5_000;
 pub const DATABASE_SERVER_GRACE_MS: u64 = 1_000;
 /// Depth of one expression of SQLite, which walks them recursively on a worker's stack. Beyond: error 3.
 pub const SQLITE_EXPRESSION_DEPTH_MAX: i32 = 200;
+/// Characters that SQLite's trim is to take away. Beyond: error 3.
+pub const SQLITE_TRIM_BYTES_MAX: usize = 64 << 10;
 /// Memory of SQLite, all connections together: one row may have 2,000 values of 16 MiB. Beyond: error 3.
 pub const SQLITE_HEAP_BYTES_MAX: i64 = 128 << 20;
 /// A pattern of LIKE or GLOB, each of whose wildcards SQLite may recurse for. Beyond: error 3.

@@ -10,7 +10,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, Error, ffi};
 
-use crate::limits::DATABASE_RESULT_BYTES_MAX;
+use crate::limits::{DATABASE_RESULT_BYTES_MAX, SQLITE_TRIM_BYTES_MAX};
 
 /// Puts them in the place of SQLite's own.
 pub(super) fn install(conn: &Connection) -> rusqlite::Result<()> {
@@ -19,9 +19,9 @@ pub(super) fn install(conn: &Connection) -> rusqlite::Result<()> {
         | FunctionFlags::SQLITE_INNOCUOUS;
     conn.create_scalar_function("instr", 2, flags, |call| Ok(instr(call)))?;
     conn.create_scalar_function("replace", 3, flags, |call| replace(call))?;
-    conn.create_scalar_function("trim", 2, flags, |call| Ok(trim(call, true, true)))?;
-    conn.create_scalar_function("ltrim", 2, flags, |call| Ok(trim(call, true, false)))?;
-    conn.create_scalar_function("rtrim", 2, flags, |call| Ok(trim(call, false, true)))
+    conn.create_scalar_function("trim", 2, flags, |call| trim(call, true, true))?;
+    conn.create_scalar_function("ltrim", 2, flags, |call| trim(call, true, false))?;
+    conn.create_scalar_function("rtrim", 2, flags, |call| trim(call, false, true))
 }
 
 /// What one of them gives.
@@ -117,19 +117,20 @@ fn replace(call: &Context<'_>) -> rusqlite::Result<Output> {
         out.extend_from_slice(&with);
         rest = at + needle.len();
         if out.len() > DATABASE_RESULT_BYTES_MAX {
-            let code = ffi::Error::new(ffi::SQLITE_TOOBIG);
-            let text = "string or blob too big".to_owned();
-            return Err(Error::SqliteFailure(code, Some(text)));
+            return Err(too_big());
         }
     }
     out.extend_from_slice(&hay[rest..]);
     Ok(Output::Text(out))
 }
 
-fn trim(call: &Context<'_>, at_start: bool, at_end: bool) -> Output {
+fn trim(call: &Context<'_>, at_start: bool, at_end: bool) -> rusqlite::Result<Output> {
     let (Some(text), Some(set)) = (text(call, 0), text(call, 1)) else {
-        return Output::Null;
+        return Ok(Output::Null);
     };
+    if set.len() > SQLITE_TRIM_BYTES_MAX {
+        return Err(too_big());
+    }
     let mut chars = HashSet::new();
     let mut rest = &*set;
     while !rest.is_empty() {
@@ -152,7 +153,12 @@ fn trim(call: &Context<'_>, at_start: bool, at_end: bool) -> Output {
         }
         text = &text[..start];
     }
-    Output::Text(text.to_vec())
+    Ok(Output::Text(text.to_vec()))
+}
+
+fn too_big() -> Error {
+    let code = ffi::Error::new(ffi::SQLITE_TOOBIG);
+    Error::SqliteFailure(code, Some("string or blob too big".to_owned()))
 }
 
 /// Whether a byte goes on with a character of UTF-8.
