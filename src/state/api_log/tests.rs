@@ -270,6 +270,7 @@ fn sessions_are_named_by_the_kind_of_app() {
         ("user", "userid=1", "1"),
         ("emp2", "userid=1; empid=2", "2"),
         ("emp-adm", "empid=3;x", "3"),
+        ("emp-adm2", "empid=3;x", "3"),
         ("emp", "empida=3", ""),
         ("", "id=4", "4"),
     ] {

@@ -29,7 +29,7 @@ local function new_env(call, get, post, escape)
   local name = get._app or post._app
   if type(name) ~= "string" or #name > 64 or not match(name, "^[%w_%-]+$") then name = "user" end
   env.appName = name
-  env.appType = match(name, "^(.-)%d+$") or match(name, "^(.-)%-[%w_]+$") or name
+  env.appType = match(name, "^(.-)%-[%w_]+$") or match(name, "^(.-)%d+$") or name
   env.clientVer = get._ver or post._ver
   return env
 end

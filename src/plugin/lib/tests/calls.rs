@@ -145,6 +145,16 @@ fn parameters() {
         json!([1]),
         r#"[0,["user","user","nil"]]"#,
     );
+    for (app, kind) in [
+        ("emp2", "emp"),
+        ("emp-adm", "emp"),
+        ("emp-adm2", "emp"),
+        ("a-b-c", "a-b"),
+        ("emp2-", "emp2-"),
+    ] {
+        let answer = format!("[0,\"{kind}\"]");
+        check_call("return env.appType", json!({"_app": app}), NONE, &answer);
+    }
     check_call(
         "return {env.appType, env.method, env.path, env.query, env.address}",
         json!({"_app": "user-adm"}),
