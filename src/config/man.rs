@@ -13,7 +13,7 @@ const DESCRIPTION: [&str; 2] = [
     "Without options it serves on 127.0.0.1:8081 and keeps its files in the working directory. The page at `/` shows what it does; the whole manual is at `/manual/`.",
 ];
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 8] = [
     (
         "./jdserver.toml, /etc/jdserver/jdserver.toml",
         "Settings: the first one that is there, unless `-c` names another. Relative paths in it are beside it.",
@@ -24,11 +24,15 @@ const FILES: [(&str, &str); 7] = [
     ),
     (
         "trace.log, slow.log, debug.log",
-        "In the data folder: calls that failed and runs of timers; what was slow; what plugins write.",
+        "In the data folder: calls that failed and runs of timers; what took long; calls as a plugin's author wants them.",
     ),
     (
         "api.lua, api.user.lua, jdserver.d/*.lua",
         "In the data folder: plugins.",
+    ),
+    (
+        "jdserver.db, session/",
+        "In the data folder: the database of plugins, unless P_DB names another, and a file per session.",
     ),
     (
         "static/",
