@@ -4,8 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::common::http::{get, push};
+use crate::common::http::get;
+#[cfg(feature = "lua")]
+use crate::common::http::push;
 use crate::common::server::{Folder, Server};
+#[cfg(feature = "lua")]
 use crate::common::websocket::Ws;
 
 fn init(folder: &Path, args: &[&str]) -> Output {
