@@ -1,5 +1,5 @@
 //! The numbers of timers: `cargo bench --bench timers [PART..]` with parts `set`, `million`, `lateness`, `callbacks`,
-//! `durable`, `many`. Each starts the real binary, loads it from this process and prints rows of a table.
+//! `durable`, `many`, `drift`. Each starts the real binary, loads it from this process and prints rows of a table.
 //! CPU is the server's own (`/proc`), so that a client on the same machine does not count.
 
 #[path = "../tests/common/mod.rs"]
@@ -38,6 +38,9 @@ fn main() {
     }
     if wanted("many") {
         many();
+    }
+    if wanted("drift") {
+        drift();
     }
 }
 
@@ -405,6 +408,34 @@ fn many() {
         ),
         &spread(&mut took, &[0.5, 1.0]),
         "5 ms",
+    );
+}
+
+/// How much later than at the start an interval fires at its end: run k is due at start + k times the wait.
+fn drift() {
+    const WAIT: Duration = Duration::from_millis(100);
+    const RUNS: usize = 100;
+    const EDGE: usize = 20;
+    let (server, sink) = (Server::start(), Sink::start());
+    let body = format!(
+        r#"{{"url":"http://127.0.0.1:{}/0","wait":{},"cron":1}}"#,
+        sink.port,
+        WAIT.as_millis()
+    );
+    Clients::connect(&server, 1).run(1, 1, |_, out| post(out, "/setTimeout", &body));
+    let hits = sink.take(RUNS);
+    let begun = hits[0].1;
+    // Medians, for a single run may be late.
+    let off_ms = |runs: std::ops::Range<usize>| {
+        let off = runs.map(|k| (hits[k].1 - begun).as_secs_f64() - WAIT.as_secs_f64() * k as f64);
+        let mut off: Vec<f64> = off.collect();
+        off.sort_by(f64::total_cmp);
+        off[off.len() / 2] * 1e3
+    };
+    row(
+        &format!("drift of an interval of {WAIT:.0?} over {RUNS} runs"),
+        &format!("{:+.2} ms", off_ms(RUNS - EDGE..RUNS) - off_ms(0..EDGE)),
+        "none",
     );
 }
 
