@@ -24,7 +24,9 @@ use std::net::IpAddr;
 use jdserver::call::answer::Data;
 use jdserver::ids::{ConnId, Now};
 use jdserver::limits::{WORK_PER_TURN, WRITE_BYTES_PER_TURN};
-use jdserver::message::plugin::{EventDone, PluginCall, PluginMsg, PluginTable, TaskId};
+use jdserver::message::plugin::{
+    CallTraces, EventDone, PluginCall, PluginMsg, PluginTable, SessionUse, TaskId,
+};
 use jdserver::message::{
     FileDone, Job, JobDone, LogFile, LogLines, ProcessDone, ProcessInfo, ReactorMsg, SettingsDone,
     TailLine, TimerReply,
@@ -275,7 +277,14 @@ impl World {
         let done = EventDone {
             ticket: on_behalf,
             answer: Ok(Data::Null),
-            headers: vec![("X-A".into(), "1".into())],
+            traces: CallTraces {
+                headers: vec![("X-A".into(), "1".into())],
+                session: Some(Box::new(SessionUse {
+                    id: "1".into(),
+                    user: Some(7),
+                    cookie: Some("userid=1".into()),
+                })),
+            },
         };
         let message = ReactorMsg::EventDone(Box::new(done));
         self.server.handle(Input::Message(message));
