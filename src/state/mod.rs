@@ -15,6 +15,7 @@ pub mod files;
 pub mod history;
 pub mod http;
 pub mod hub;
+pub mod jobs;
 pub mod lifecycle;
 pub mod listing;
 pub mod log_tail;
