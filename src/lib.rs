@@ -6,7 +6,7 @@
 //! | floor | modules | what |
 //! |---|---|---|
 //! | 4 | `main`, [`daemon`], [`config`], [`install`] | arguments and settings become channels and threads; ordered stop; or files and a service of systemd |
-//! | 3 | [`reactor`], [`timer`], [`disk`], [`worker`], `plugin`, [`account`], [`clock`], [`mailbox`], [`supervisor`] | the shells, one folder per kind of thread; who a name is; the one clock; how a thread that polls is reached; what the service manager hears |
+//! | 3 | [`reactor`], [`timer`], [`disk`], [`worker`], `plugin`, [`account`], [`clock`], [`mailbox`], [`supervisor`], [`zone`] | the shells, one folder per kind of thread; who a name is; the one clock; how a thread that polls is reached; what the service manager hears; the time zone |
 //! | 2 | [`state`] | every decision: connections, who is online, calls, queues |
 //! | 1 | [`message`], [`call`], [`settings`] | what threads say to each other; the call protocol; what can be set |
 //! | 0 | [`proto`], [`pages`], [`ids`], [`limits`] | bytes to facts and back; the pages in the binary |
@@ -38,3 +38,4 @@ pub mod supervisor;
 mod test_dir;
 pub mod timer;
 pub mod worker;
+pub mod zone;

@@ -7,8 +7,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use getopts::Matches;
-#[cfg(feature = "lua")]
-use jiff::tz::TimeZone;
 
 use crate::config::layout::{Layout, SERVICE_FILE, Service};
 use crate::config::{FILE_NAME, completions, man, options};
@@ -17,6 +15,8 @@ use crate::plugin;
 use crate::proto::tls::TlsConfig;
 use crate::settings::{Listen, Origin, Settings};
 use crate::worker;
+#[cfg(feature = "lua")]
+use crate::zone;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ fn installs(
 fn check_plugins(startup: &Startup) -> Result<(), String> {
     let sources = worker::plugin_files::read(&startup.data_dir)?;
     if !sources.plugins.is_empty() {
-        plugin::check(&startup.settings, &sources, &TimeZone::system())?;
+        plugin::check(&startup.settings, &sources, &zone::local())?;
     }
     Ok(())
 }

@@ -38,11 +38,12 @@ use crate::timer::{self, TimerSender, TimerThread};
 use crate::worker::database::Environment;
 use crate::worker::slow::Slow;
 use crate::worker::{Work, WorkerPool};
+use crate::zone;
 
 /// Runs until SIGTERM or SIGINT. Errors: one line, what could not be had at start.
 pub fn run(startup: Startup) -> Result<ExitCode, String> {
     let clock = Clock::start();
-    let zone = TimeZone::system();
+    let zone = zone::local();
     let open_files = raise_open_files()?;
     let plugin_sockets_max = plugins::sockets_max(open_files);
     let connections_max = (open_files - RESERVED_FILES) as usize - plugin_sockets_max;
@@ -78,7 +79,7 @@ pub fn run(startup: Startup) -> Result<ExitCode, String> {
     privileges::drop_to(&startup.user, &startup.data_dir, &sockets)?;
     // Held to the end, so that nobody else writes what is still to be saved.
     let (_lock, lock_warning) = lock_data_dir(&startup.data_dir)?;
-    let (stored, warnings, store) = disk::timers::load(&startup.data_dir)?;
+    let (stored, warnings, store) = disk::timers::load(&startup.data_dir, &zone)?;
     let (timers, inbox) = timer::channel();
     let disk = spawn_disk(&startup, &zone, store, timers.clone())?;
     let log = OwnLog {

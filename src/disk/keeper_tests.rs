@@ -38,7 +38,9 @@ impl Rig {
     fn new() -> Self {
         let files = FakeFiles::default();
         let (sender, replies) = unbounded();
-        let store = load_from(files.clone(), 1_000, "T").expect("readable").2;
+        let store = load_from(files.clone(), 1_000, &|| "T".to_owned())
+            .expect("readable")
+            .2;
         let now = Instant::now();
         let reply = Box::new(move |message| {
             let _ = sender.send(message);
@@ -71,7 +73,7 @@ impl Rig {
     }
 
     fn ids(&self) -> Vec<i64> {
-        let stored = load_from(self.files.clone(), 1_000, "T")
+        let stored = load_from(self.files.clone(), 1_000, &|| "T".to_owned())
             .expect("readable")
             .0;
         ids(&stored)
@@ -207,7 +209,7 @@ fn a_merge_comes_after_a_quiet_while_and_again_after_a_failure() {
 }
 
 fn start(dir: &Path) -> (StoredTimers, Vec<String>, Disk, Receiver<TimerMsg>) {
-    let (stored, warnings, store) = load(dir).expect("readable");
+    let (stored, warnings, store) = load(dir, &TimeZone::UTC).expect("readable");
     let (sender, replies) = unbounded();
     let reply = Box::new(move |message| {
         let _ = sender.send(message);
@@ -322,14 +324,17 @@ fn a_folder_removed_meanwhile_refuses_until_it_is_back() {
     wait_for(&replies, 3);
     drop((disk.sender, disk.timers));
     disk.thread.join().expect("no panic");
-    assert_eq!(ids(&load(&dir.0).expect("readable").0), [1, 3]);
+    assert_eq!(
+        ids(&load(&dir.0, &TimeZone::UTC).expect("readable").0),
+        [1, 3]
+    );
 }
 
 #[test]
 fn a_broken_real_file_is_renamed() {
     let dir = TestDir::new("timers-broken");
     std::fs::write(dir.0.join(FILE), "{\"nextId\":").expect("written");
-    let (stored, warnings, _) = load(&dir.0).expect("the daemon starts");
+    let (stored, warnings, _) = load(&dir.0, &TimeZone::UTC).expect("the daemon starts");
     assert!(stored.timers.is_empty());
     assert!(
         warnings.len() == 1 && warnings[0].contains("timer.json.bad-2"),
@@ -337,5 +342,8 @@ fn a_broken_real_file_is_renamed() {
     );
     assert!(!dir.0.join(FILE).exists());
     std::fs::create_dir(dir.0.join(FILE)).expect("made");
-    assert!(load(&dir.0).is_err(), "a folder of that name");
+    assert!(
+        load(&dir.0, &TimeZone::UTC).is_err(),
+        "a folder of that name"
+    );
 }

@@ -69,7 +69,7 @@ struct Rig {
 impl Rig {
     fn new(files: FakeFiles, now_ms: u64) -> (Self, Stored, Vec<String>) {
         let (stored, warnings, store) =
-            load_from(files.clone(), now_ms, "T").expect("it can be read");
+            load_from(files.clone(), now_ms, &|| "T".to_owned()).expect("it can be read");
         let rig = Rig {
             files,
             store,

@@ -27,7 +27,7 @@
 use std::io;
 use std::path::Path;
 
-use jiff::Zoned;
+use jiff::tz::TimeZone;
 
 use crate::disk::files::{Files, OpenFile, RealFiles};
 use crate::disk::image::{Image, change_of, id_list};
@@ -37,6 +37,7 @@ use crate::disk::store::{
 use crate::disk::thread::unix_ms;
 use crate::message::StoredTimers;
 use crate::proto::journal::{Chain, HEADER_BYTES, Header, Step, decode_header};
+use crate::proto::logtext::LogTime;
 use crate::proto::timer_file::{self, TimerFile};
 
 /// The storage of timers, ready for the disk thread ([`super::Timers`]).
@@ -44,19 +45,24 @@ use crate::proto::timer_file::{self, TimerFile};
 pub struct TimerStore(pub(super) Store<RealFiles>);
 
 /// Reads what is stored in `data_dir`, mends it where a stop left it half done, and sets aside what is broken.
-/// Gives the timers, warnings for the log, and the storage. Errors: `timer.json` is there but cannot be read
-/// (permissions, a folder of that name), so that to go on would lose it.
-pub fn load(data_dir: &Path) -> Result<(StoredTimers, Vec<String>, TimerStore), String> {
-    let stamp = Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
-    let (stored, warnings, store) = load_from(RealFiles::new(data_dir), unix_ms(), &stamp)?;
+/// What is set aside bears the time of `zone` in its name. Gives the timers, warnings for the log, and the storage.
+/// Errors: `timer.json` is there but cannot be read (permissions, a folder of that name), so that to go on would lose
+/// it.
+pub fn load(
+    data_dir: &Path,
+    zone: &TimeZone,
+) -> Result<(StoredTimers, Vec<String>, TimerStore), String> {
+    let now_ms = unix_ms();
+    let stamp = || LogTime::new(zone.clone()).stamp(now_ms);
+    let (stored, warnings, store) = load_from(RealFiles::new(data_dir), now_ms, &stamp)?;
     Ok((stored, warnings, TimerStore(store)))
 }
 
-/// [`load`] of any files; `now_ms`: Unix, `stamp`: the TIME in names of what is set aside.
+/// [`load`] of any files; `now_ms`: Unix, `stamp`: tells the TIME in names of what is set aside.
 pub(super) fn load_from<F: Files>(
     files: F,
     now_ms: u64,
-    stamp: &str,
+    stamp: &dyn Fn() -> String,
 ) -> Result<(StoredTimers, Vec<String>, Store<F>), String> {
     let mut start = Start {
         files,
@@ -143,7 +149,7 @@ impl Found {
 
 struct Start<'a, F> {
     files: F,
-    stamp: &'a str,
+    stamp: &'a dyn Fn() -> String,
     warnings: Vec<String>,
     in_the_way: Vec<InTheWay>,
 }
@@ -178,7 +184,7 @@ impl<F: Files> Start<'_, F> {
 
     /// A name for what is set aside that nothing has yet.
     fn free_name(&self, name: &str) -> String {
-        let plain = format!("{name}.bad-{}", self.stamp);
+        let plain = format!("{name}.bad-{}", (self.stamp)());
         let mut free = plain.clone();
         let mut n = 1;
         while self.files.identity(&free).is_ok() {

@@ -36,6 +36,11 @@ impl LogTime {
         &self.text
     }
 
+    /// The same as `YYYYMMDD-HHMMSS`, for names of files.
+    pub fn stamp(&mut self, unix_ms: u64) -> String {
+        self.text(unix_ms).replace(['-', ':'], "").replace(' ', "-")
+    }
+
     fn format(&mut self, unix_s: u64) {
         let instant = i64::try_from(unix_s)
             .ok()
@@ -170,6 +175,7 @@ mod tests {
             time.request_line("1.2.3.4; a\nb", unix_ms + 1, "x"),
             "=== REQ from [1.2.3.4; a\\nb] at [2024-03-01 00:00:06] x"
         );
+        assert_eq!(time.stamp(unix_ms), "20240301-000005");
         assert_eq!(time.text(0), "1970-01-01 08:00:00");
         assert_eq!(time.text(u64::MAX), "1970-01-01 08:00:00");
     }
