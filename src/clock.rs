@@ -21,9 +21,14 @@ impl Clock {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Now {
-            mono_ms: self.0.elapsed().as_millis() as u64,
+            mono_ms: self.mono_ms(),
             unix_ms: unix.as_millis() as u64,
         }
+    }
+
+    /// [`Now::mono_ms`] alone, at half the price.
+    pub fn mono_ms(self) -> u64 {
+        self.0.elapsed().as_millis() as u64
     }
 
     /// The instant at which [`Now::mono_ms`] becomes `mono_ms`; `None` beyond what the system can tell.

@@ -118,7 +118,7 @@ impl PluginThread {
             return Some(Duration::ZERO);
         }
         let retry_ms = self.scheduler.sockets.is_starved().then_some(RETRY_MS);
-        let now_ms = self.clock.now().mono_ms;
+        let now_ms = self.clock.mono_ms();
         let due_ms = self.scheduler.poll_timeout();
         let due_ms = due_ms.map(|due_ms| due_ms.saturating_sub(now_ms));
         let wait_ms = due_ms.into_iter().chain(retry_ms).min();

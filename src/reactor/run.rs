@@ -169,7 +169,7 @@ impl Reactor {
         let due_ms = due_ms.into_iter().chain(self.supervisor.poll_timeout());
         let due_ms = due_ms
             .min()
-            .map(|due_ms| due_ms.saturating_sub(self.clock.now().mono_ms));
+            .map(|due_ms| due_ms.saturating_sub(self.clock.mono_ms()));
         due_ms
             .into_iter()
             .chain(retry_ms)

@@ -415,7 +415,10 @@ impl<S> Server<S> {
         }
         if self.lists.bulk.is_empty() {
             self.lists.clear_backlog();
-            self.resume.append(&mut self.lists.waiting);
+            // Asked first, for most turns end here.
+            if !self.lists.waiting.is_empty() {
+                self.resume.append(&mut self.lists.waiting);
+            }
         }
         None
     }

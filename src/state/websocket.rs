@@ -2,18 +2,14 @@
 //! `/echo`. Frames are read in [`crate::proto::websocket`].
 
 use std::borrow::Cow;
-use std::fmt;
 
 use bytes::Bytes;
-use serde::Deserializer;
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
 
 use crate::call::answer::{Answer, Data};
 use crate::ids::ConnId;
 use crate::limits::{
-    BYTES_PER_WORK, DEFLATE_BYTES_PER_WORK, INIT_WORK, JSON_VALUES_MAX, LOG_TEXT_BYTES_MAX,
-    MESSAGE_WORK, NAME_BYTES_MAX,
+    BYTES_PER_WORK, DEFLATE_BYTES_PER_WORK, INIT_WORK, LOG_TEXT_BYTES_MAX, MESSAGE_WORK,
+    NAME_BYTES_MAX,
 };
 use crate::message::plugin::EventKind;
 use crate::proto::json;
@@ -25,15 +21,9 @@ use crate::state::console;
 use crate::state::delivery::Notice;
 use crate::state::server::{Server, live, log_name};
 use crate::state::spec::Spec;
+use crate::state::websocket::message::{Member, Message};
 
-/// The members of a message that mean something; absent and null are the same.
-#[derive(Debug, Default)]
-struct Message {
-    ac: Option<Value>,
-    app: Option<Value>,
-    user: Option<Value>,
-    msg: Option<Value>,
-}
+mod message;
 
 impl<S> Server<S> {
     /// Uses one event from the front of `data`; `None` when the rest is kept by the decoder.
@@ -131,7 +121,7 @@ impl<S> Server<S> {
             return self.close_websocket(id, 1007, "bad data format");
         };
         let ac = match &message.ac {
-            Some(Value::String(ac)) => ac.as_str(),
+            Member::Text(ac) => ac.as_ref(),
             _ => "",
         };
         if ac == "init" {
@@ -155,7 +145,7 @@ impl<S> Server<S> {
         self.send_reply(id, Bytes::from_static(OK_FRAME), false);
     }
 
-    fn init(&mut self, id: ConnId, message: &Message, text: &str) {
+    fn init(&mut self, id: ConnId, message: &Message<'_>, text: &str) {
         let (app, user) = match (name_in(&message.app, "app"), name_in(&message.user, "user")) {
             (Err(text), _) | (_, Err(text)) => return self.send_text(id, &text),
             (Ok(app), Ok(user)) => (app, user),
@@ -165,7 +155,7 @@ impl<S> Server<S> {
         {
             return self.send_text(id, text);
         }
-        let numeric = matches!(message.user, Some(Value::Number(_)));
+        let numeric = matches!(&message.user, Member::Other(value) if value.is_number());
         let is_new = self.hub.member(id.key) != Some((&*app, &*user));
         self.spend(INIT_WORK);
         if is_new {
@@ -194,21 +184,23 @@ impl<S> Server<S> {
         }
     }
 
-    fn push_message(&mut self, id: ConnId, message: Message, whole: &str) {
+    fn push_message(&mut self, id: ConnId, message: Message<'_>, whole: &str) {
         let app = match name_in(&message.app, "app") {
             Ok(app) => app,
             Err(text) => return self.send_text(id, &text),
         };
         let spec = match &message.user {
-            None => return self.send_text(id, "*** error: require param `user`"),
-            Some(Value::String(text)) => Spec::Text(Cow::Borrowed(text)),
-            Some(Value::Array(items)) => Spec::List(items.iter().map(json::to_text).collect()),
-            Some(other) => Spec::Text(Cow::Owned(json::to_text(other))),
+            Member::Missing => return self.send_text(id, "*** error: require param `user`"),
+            Member::Text(text) => Spec::Text(Cow::Borrowed(text)),
+            Member::Other(value) => match value.as_array() {
+                Some(items) => Spec::List(items.iter().map(json::to_text).collect()),
+                None => Spec::Text(Cow::Owned(json::to_text(value))),
+            },
         };
         let text = match message.msg {
-            None => return self.send_text(id, "*** error: require param `msg`"),
-            Some(Value::String(text)) => text,
-            Some(other) => json::to_text(&other),
+            Member::Missing => return self.send_text(id, "*** error: require param `msg`"),
+            Member::Text(text) => text,
+            Member::Other(value) => Cow::Owned(json::to_text(&value)),
         };
         if self.settings.log_ws
             && let Some((_, user)) = self.hub.member(id.key)
@@ -227,7 +219,7 @@ impl<S> Server<S> {
             let (app, text) = (app.as_ref().into(), whole.into());
             Box::new(Heard { app, text })
         });
-        match self.push_from_websocket(id, &app, spec, Cow::Owned(text)) {
+        match self.push_from_websocket(id, &app, spec, text) {
             Progress::Done(answer) => self.finish_message(id, answer, heard),
             Progress::Wait(work, wait) => self.park(id, work, wait, ReplyAs::WebSocket(heard)),
         }
@@ -322,12 +314,12 @@ impl<S> Server<S> {
 const OK_FRAME: &[u8] = b"\x81\x02OK";
 
 /// An app's or user's name: a string or a number.
-fn name_in<'m>(value: &'m Option<Value>, param: &str) -> Result<Cow<'m, str>, String> {
-    let name = match value {
-        None => return Err(format!("*** error: require param `{param}`")),
-        Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
-        Some(Value::Number(number)) => Cow::Owned(json::to_text(&Value::Number(number.clone()))),
-        Some(_) => {
+fn name_in<'m>(member: &'m Member<'_>, param: &str) -> Result<Cow<'m, str>, String> {
+    let name = match member {
+        Member::Missing => return Err(format!("*** error: require param `{param}`")),
+        Member::Text(text) => Cow::Borrowed(text.as_ref()),
+        Member::Other(value) if value.is_number() => Cow::Owned(json::to_text(value)),
+        Member::Other(_) => {
             return Err(format!(
                 "*** error: param `{param}` must be a string or a number"
             ));
@@ -341,106 +333,5 @@ fn name_in<'m>(value: &'m Option<Value>, param: &str) -> Result<Cow<'m, str>, St
     Ok(name)
 }
 
-impl Message {
-    /// A JSON object's members that matter; an array has none; `None` for anything else.
-    fn parse(text: &str) -> Option<Message> {
-        // With arbitrary_precision a bare number visits as a map: only the bracket tells.
-        if !text.trim_start().starts_with(['{', '['])
-            || json::has_more_values(text.as_bytes(), JSON_VALUES_MAX)
-        {
-            return None;
-        }
-        let mut parser = serde_json::Deserializer::from_str(text);
-        let message = (&mut parser).deserialize_any(MessageVisitor).ok()?;
-        parser.end().ok()?;
-        Some(message)
-    }
-}
-
-struct MessageVisitor;
-
-impl<'de> Visitor<'de> for MessageVisitor {
-    type Value = Message;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object or a list")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Message, A::Error> {
-        let mut message = Message::default();
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            let slot = match key.as_ref() {
-                "ac" => &mut message.ac,
-                "app" => &mut message.app,
-                "user" => &mut message.user,
-                "msg" => &mut message.msg,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            *slot = Some(map.next_value::<Value>()?).filter(|value| !value.is_null());
-        }
-        Ok(message)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Message, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Message::default())
-    }
-}
-
 /// Kept beside the field it bounds: an idle WebSocket must stay small.
 const _: () = assert!(size_of::<WebSocket>() <= 40);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(text: &str, want: Option<(Option<&str>, Option<&str>)>) {
-        let got = Message::parse(text).map(|m| {
-            (
-                m.ac.map(|v| json::to_text(&v)),
-                m.msg.map(|v| json::to_text(&v)),
-            )
-        });
-        assert_eq!(
-            got,
-            want.map(|(ac, msg)| (ac.map(str::to_owned), msg.map(str::to_owned))),
-            "{text:?}"
-        );
-    }
-
-    #[test]
-    fn messages_are_objects_or_lists() {
-        check(
-            r#"{"ac":"push","msg":{"b":1,"a":2},"x":[1,{}]}"#,
-            Some((Some("push"), Some(r#"{"b":1,"a":2}"#))),
-        );
-        check(r#" {"ac":"a","ac":"b"} "#, Some((Some("b"), None)));
-        check(r#"{"msg":null}"#, Some((None, None)));
-        check(
-            r#"{"msg":12345678901234567890123}"#,
-            Some((None, Some("12345678901234567890123"))),
-        );
-        check("[]", Some((None, None)));
-        check(r#"[1,"a",{"ac":"push"}]"#, Some((None, None)));
-        for bad in [
-            "",
-            "hello",
-            "123",
-            "-1.5",
-            "\"s\"",
-            "null",
-            "true",
-            "{",
-            "{}x",
-            "[1,]",
-            "{\"ac\":}",
-            "{'ac':1}",
-        ] {
-            check(bad, None);
-        }
-    }
-}
