@@ -172,10 +172,10 @@ impl World {
         self.server.handle(Input::Bytes(id, &mut buffer));
         loop {
             while let Some(output) = self.server.poll_output() {
-                if let Output::Transmit(id) = output
+                if let Output::Transmit(id, bytes_max) = output
                     && let Some(conn) = self.server.connection(id)
                 {
-                    let waiting = conn.outbound.cost();
+                    let waiting = conn.outbound.bytes().min(bytes_max);
                     sent += waiting;
                     self.server.advance(id, waiting);
                 }

@@ -166,7 +166,7 @@ impl World {
 
     fn perform(&mut self, output: Output<usize>) {
         match output {
-            Output::Transmit(id) => self.transmit(id),
+            Output::Transmit(id, bytes_max) => self.transmit(id, bytes_max),
             Output::Resume(id) => {
                 if let Some(at) = self.server.connection(id).map(|conn| conn.io) {
                     self.read(at);
@@ -220,8 +220,8 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, id: ConnId) {
-        let (mut left, mut buffer) = (WRITE_BYTES_PER_TURN, [0; 4 << 10]);
+    fn transmit(&mut self, id: ConnId, bytes_max: usize) {
+        let (mut left, mut buffer) = (bytes_max.min(WRITE_BYTES_PER_TURN), [0; 4 << 10]);
         while let Some(conn) = self.server.connection(id) {
             if conn.outbound.is_empty() {
                 return;
@@ -239,6 +239,9 @@ impl World {
             }
             self.server.advance(id, written);
             left -= written;
+            if left == 0 && bytes_max <= WRITE_BYTES_PER_TURN {
+                return;
+            }
             if left == 0 {
                 return self.server.postpone(id);
             }

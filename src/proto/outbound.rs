@@ -32,6 +32,11 @@ impl Outbound {
         self.chunks == 0
     }
 
+    /// Bytes not yet written.
+    pub fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
     /// What the queue costs: bytes not yet written plus a share per chunk for its bookkeeping.
     pub fn cost(&self) -> usize {
         self.bytes as usize + self.chunks as usize * CHUNK_COST_BYTES

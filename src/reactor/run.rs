@@ -294,7 +294,7 @@ impl Reactor {
 
     fn perform(&mut self, output: Output<Socket>) {
         match output {
-            Output::Transmit(id) => self.transmit(id),
+            Output::Transmit(id, bytes_max) => self.transmit(id, bytes_max),
             Output::Resume(id) => self.ready.push_back(id),
             Output::Shutdown(id) => {
                 if let Some(conn) = self.server.connection(id) {
@@ -350,9 +350,9 @@ impl Reactor {
         }
     }
 
-    /// Writes what waits, until it is written, the socket is full, or others had to wait enough.
-    fn transmit(&mut self, id: ConnId) {
-        let mut left = WRITE_BYTES_PER_TURN;
+    /// Writes what waits, until `bytes_max` are written, the socket is full, or others had to wait enough.
+    fn transmit(&mut self, id: ConnId, bytes_max: usize) {
+        let mut left = bytes_max.min(WRITE_BYTES_PER_TURN);
         loop {
             let Some(conn) = self.server.connection(id) else {
                 return;
@@ -362,15 +362,20 @@ impl Reactor {
                 return;
             } else if outbound.is_many() && outbound.first().len() < self.buffer.len() / 4 {
                 // The read buffer is free between reads.
-                let filled = outbound.gather(&mut self.buffer);
+                let room = left.min(self.buffer.len());
+                let filled = outbound.gather(&mut self.buffer[..room]);
                 io.write(&self.buffer[..filled])
             } else {
-                io.write(outbound.first())
+                let first = outbound.first();
+                io.write(&first[..first.len().min(left)])
             };
             match written {
                 Ok(n) => {
                     self.server.advance(id, n);
                     left = left.saturating_sub(n);
+                    if left == 0 && bytes_max <= WRITE_BYTES_PER_TURN {
+                        return;
+                    }
                     if left == 0 {
                         return self.server.postpone(id);
                     }

@@ -72,6 +72,13 @@ pub(super) enum Flush {
     BulkReply,
 }
 
+impl Flush {
+    /// Whether a reply waits that must not leave before its place.
+    pub fn holds_reply(self) -> bool {
+        matches!(self, Flush::ExpressReply | Flush::BulkReply)
+    }
+}
+
 /// Where a connection is in its protocol.
 #[derive(Debug)]
 pub(super) enum Phase {

@@ -2,10 +2,11 @@
 //! flushed. Count and order are fixed when a message enters a queue; only then is anything sent.
 //!
 //! `express` (replies, pushes to few) is flushed whole each turn, `bulk` in slices. A reply joins
-//! the list of the widest push it caused, at the end, so it leaves behind its receivers.
+//! the list of the widest push it caused, at the end, so it leaves behind its receivers. What its
+//! connection was to get before leaves earlier, for others' replies follow that.
 
 use std::borrow::Cow;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -31,6 +32,9 @@ pub(super) struct FlushLists {
     express: VecDeque<(ConnId, u32)>,
     bulk: VecDeque<(ConnId, u32)>,
     seq: u32,
+    /// By slot and number: entries that a later one of the same connection follows, and how many bytes still leave with
+    /// each; 0: none follows yet, and behind the reply that it holds there is a message that others' replies follow.
+    limits: BTreeMap<(u32, u32), usize>,
     /// Deliveries of wide pushes that wait to be flushed, at most.
     backlog: usize,
     /// Where the bulk list ended when the backlog became full: room is there once that is flushed.
@@ -59,6 +63,28 @@ impl FlushLists {
 
     fn clear_backlog(&mut self) {
         (self.backlog, self.full_at) = (0, None);
+    }
+
+    /// A message is behind the reply that an entry holds.
+    fn await_entry(&mut self, id: ConnId, seq: u32) {
+        self.limits.insert((id.key, seq), 0);
+    }
+
+    /// How many bytes an entry that has come up, and has a later one, flushes.
+    fn take_limit(&mut self, id: ConnId, seq: u32) -> Option<usize> {
+        if self.limits.is_empty() {
+            return None;
+        }
+        self.limits.remove(&(id.key, seq)).filter(|&left| left > 0)
+    }
+
+    /// A connection's queue became shorter by `written` bytes.
+    fn advance_limits(&mut self, id: ConnId, written: usize) {
+        if !self.limits.is_empty() {
+            for left in self.limits.range_mut((id.key, 0)..=(id.key, u32::MAX)) {
+                *left.1 = left.1.saturating_sub(written);
+            }
+        }
     }
 
     /// Whether something is to be flushed in this turn or the next.
@@ -284,7 +310,10 @@ impl<S> Server<S> {
                 }
                 conn.outbound.push(frame, &mut self.spares);
                 self.queued_bytes += conn.outbound.cost() - before;
-                self.enlist(id, if wide { Flush::Bulk } else { Flush::Express });
+                if conn.flush.holds_reply() {
+                    self.lists.await_entry(id, conn.flush_seq);
+                }
+                self.enlist(id, if wide { Flush::Bulk } else { Flush::Express }, 0);
                 self.lists.delivered = true;
                 self.stats.delivered += 1;
                 Delivery::Taken
@@ -295,6 +324,9 @@ impl<S> Server<S> {
                 self.lists.delivered = false;
                 self.answer_poll(id, &text, wide);
                 notice.text = text;
+                if let Some(conn) = self.conn(id).filter(|conn| conn.flush.holds_reply()) {
+                    self.lists.await_entry(id, conn.flush_seq);
+                }
                 self.lists.delivered = true;
                 self.stats.delivered += 1;
                 Delivery::Taken
@@ -335,14 +367,15 @@ impl<S> Server<S> {
         else {
             return;
         };
-        let before = conn.outbound.cost();
+        let (before, ahead) = (conn.outbound.cost(), conn.outbound.bytes());
         conn.outbound.push(chunk, &mut self.spares);
         self.queued_bytes += conn.outbound.cost() - before;
-        self.enlist(id, place);
+        self.enlist(id, place, ahead);
     }
 
-    /// Puts a connection on a flush list, keeping the promises of the list it is on.
-    fn enlist(&mut self, id: ConnId, place: Flush) {
+    /// Puts a connection on a flush list, keeping the promises of the list it is on; `ahead`: bytes
+    /// that its queue held before a reply.
+    fn enlist(&mut self, id: ConnId, place: Flush, ahead: usize) {
         let bulk_is_empty = self.lists.bulk.is_empty();
         let Some(conn) = self.conns.get_mut(id.key as usize) else {
             return;
@@ -356,40 +389,48 @@ impl<S> Server<S> {
             Flush::BulkReply if bulk_is_empty => Flush::ExpressReply,
             place => place,
         };
-        let is_last = self.lists.express.back() == Some(&(id, conn.flush_seq));
-        match (conn.flush, place) {
+        let own = Some(&(id, conn.flush_seq));
+        let list = match (conn.flush, place) {
             (Flush::Idle | Flush::Bulk, Flush::Express | Flush::ExpressReply) => {
-                self.lists.seq = self.lists.seq.wrapping_add(1);
-                conn.flush = place;
-                conn.flush_seq = self.lists.seq;
-                self.lists.express.push_back((id, self.lists.seq));
+                &mut self.lists.express
             }
-            // Its receivers may have been enlisted behind it.
-            (Flush::Express | Flush::ExpressReply, Flush::ExpressReply) if !is_last => {
-                self.lists.seq = self.lists.seq.wrapping_add(1);
-                conn.flush = place;
-                conn.flush_seq = self.lists.seq;
-                self.lists.express.push_back((id, self.lists.seq));
+            (Flush::Idle, Flush::Bulk) => &mut self.lists.bulk,
+            // Its receivers may have been enlisted behind it, and others' replies behind that.
+            (Flush::Express | Flush::ExpressReply, Flush::ExpressReply)
+                if self.lists.express.back() != own =>
+            {
+                &mut self.lists.express
             }
-            (_, Flush::BulkReply) | (Flush::Idle, Flush::Bulk) => {
-                self.lists.seq = self.lists.seq.wrapping_add(1);
+            (_, Flush::BulkReply) if self.lists.bulk.back() == own => {
                 conn.flush = place;
-                conn.flush_seq = self.lists.seq;
-                self.lists.bulk.push_back((id, self.lists.seq));
+                return;
             }
-            _ => {}
+            (_, Flush::BulkReply) => &mut self.lists.bulk,
+            _ => return,
+        };
+        let is_awaited = match conn.flush {
+            Flush::Idle => false,
+            // The whole queue leaves earlier than it would have.
+            Flush::Bulk if place != Flush::BulkReply => false,
+            Flush::Express | Flush::Bulk => true,
+            Flush::ExpressReply | Flush::BulkReply => {
+                self.lists.limits.contains_key(&(id.key, conn.flush_seq))
+            }
+        };
+        if is_awaited && ahead > 0 {
+            self.lists.limits.insert((id.key, conn.flush_seq), ahead);
         }
+        self.lists.seq = self.lists.seq.wrapping_add(1);
+        conn.flush = place;
+        conn.flush_seq = self.lists.seq;
+        list.push_back((id, self.lists.seq));
     }
 
-    /// The next connection to flush this turn.
-    pub(super) fn poll_transmit(&mut self) -> Option<ConnId> {
+    /// The next connection to flush this turn, and how many bytes at most.
+    pub(super) fn poll_transmit(&mut self) -> Option<(ConnId, usize)> {
         while let Some((id, seq)) = self.lists.express.pop_front() {
-            if let Some(conn) = self.conn_mut(id)
-                && matches!(conn.flush, Flush::Express | Flush::ExpressReply)
-                && conn.flush_seq == seq
-            {
-                conn.flush = Flush::Idle;
-                return Some(id);
+            if let Some(bytes_max) = self.take_place(id, seq) {
+                return Some((id, bytes_max));
             }
         }
         while self.lists.bulk_left > 0 {
@@ -404,13 +445,9 @@ impl<S> Server<S> {
                 self.lists.clear_backlog();
                 self.resume.append(&mut self.lists.waiting);
             }
-            if let Some(conn) = self.conn_mut(id)
-                && matches!(conn.flush, Flush::Bulk | Flush::BulkReply)
-                && conn.flush_seq == seq
-            {
-                conn.flush = Flush::Idle;
+            if let Some(bytes_max) = self.take_place(id, seq) {
                 self.lists.bulk_left -= 1;
-                return Some(id);
+                return Some((id, bytes_max));
             }
         }
         if self.lists.bulk.is_empty() {
@@ -423,6 +460,17 @@ impl<S> Server<S> {
         None
     }
 
+    /// What an entry that has come up flushes: all that waits, or what was there before a reply that has a later one.
+    fn take_place(&mut self, id: ConnId, seq: u32) -> Option<usize> {
+        let limit = self.lists.take_limit(id, seq);
+        let conn = self.conn_mut(id)?;
+        if conn.flush == Flush::Idle || conn.flush_seq != seq {
+            return limit;
+        }
+        conn.flush = Flush::Idle;
+        Some(usize::MAX)
+    }
+
     /// The socket took `written` bytes of a connection's queue.
     pub fn advance(&mut self, id: ConnId, written: usize) {
         let tick = self.tick();
@@ -432,6 +480,7 @@ impl<S> Server<S> {
         let before = conn.outbound.cost();
         conn.outbound.advance(written, &mut self.spares);
         let after = conn.outbound.cost();
+        self.lists.advance_limits(id, written);
         self.queued_bytes -= before - after;
         self.stats.sent_bytes += written as u64;
         if conn.input == InputState::Paused || !matches!(conn.phase, Phase::WebSocket(_)) {
@@ -455,7 +504,7 @@ impl<S> Server<S> {
 
     /// The socket takes more, but others have waited long enough.
     pub fn postpone(&mut self, id: ConnId) {
-        self.enlist(id, Flush::Bulk);
+        self.enlist(id, Flush::Bulk, 0);
     }
 
     /// The socket takes bytes again.
@@ -464,7 +513,7 @@ impl<S> Server<S> {
             && std::mem::take(&mut conn.blocked)
             && !conn.outbound.is_empty()
         {
-            self.enlist(id, Flush::Express);
+            self.enlist(id, Flush::Express, 0);
         }
     }
 

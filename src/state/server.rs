@@ -72,8 +72,8 @@ pub enum Input<'a> {
 /// What to do.
 #[derive(Debug)]
 pub enum Output<S> {
-    /// Write what [`Server::outbound`] lends, then report [`Server::advance`].
-    Transmit(ConnId),
+    /// Write what waits in [`Connection::outbound`], so many bytes at most, then report [`Server::advance`].
+    Transmit(ConnId, usize),
     /// Read again: bytes may have come while nobody wanted them.
     Resume(ConnId),
     /// Shut down the writing half.
@@ -309,7 +309,10 @@ impl<S> Server<S> {
         self.settle_lost();
         self.outputs
             .pop_front()
-            .or_else(|| self.poll_transmit().map(Output::Transmit))
+            .or_else(|| {
+                let (id, bytes_max) = self.poll_transmit()?;
+                Some(Output::Transmit(id, bytes_max))
+            })
             // Flushing may have closed the last connections in the way.
             .or_else(|| self.outputs.pop_front())
     }

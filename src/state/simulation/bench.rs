@@ -91,8 +91,8 @@ impl Bench {
     pub fn flush(&mut self, stuck: &[ConnId]) -> Vec<(ConnId, Vec<u8>)> {
         let mut sent = Vec::new();
         while let Some(output) = self.server.poll_output() {
-            let id = match output {
-                Output::Transmit(id) => id,
+            let (id, bytes_max) = match output {
+                Output::Transmit(id, bytes_max) => (id, bytes_max),
                 Output::Plugin(message) => {
                     self.told.push(message);
                     continue;
@@ -118,7 +118,7 @@ impl Bench {
             let Some(conn) = self.server.connection(id) else {
                 continue;
             };
-            let mut bytes = vec![0; conn.outbound.cost()];
+            let mut bytes = vec![0; conn.outbound.bytes().min(bytes_max)];
             let filled = conn.outbound.gather(&mut bytes);
             bytes.truncate(filled);
             self.server.advance(id, filled);

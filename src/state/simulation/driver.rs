@@ -120,7 +120,7 @@ impl Run {
 
     fn perform(&mut self, output: Output<usize>) {
         match output {
-            Output::Transmit(id) => self.transmit(id),
+            Output::Transmit(id, bytes_max) => self.transmit(id, bytes_max),
             Output::Resume(id) => self.ready.push_back(id),
             Output::Shutdown(id) => {
                 if let Some(conn) = self.server.connection(id) {
@@ -225,8 +225,8 @@ impl Run {
             .push((self.now.mono_ms + after, ReactorMsg::TimerReply(reply)));
     }
 
-    fn transmit(&mut self, id: ConnId) {
-        let mut left = self.write_budget;
+    fn transmit(&mut self, id: ConnId, bytes_max: usize) {
+        let mut left = bytes_max.min(self.write_budget);
         loop {
             let Some(conn) = self.server.connection(id) else {
                 return;
@@ -247,7 +247,7 @@ impl Run {
                 self.server.handle(Input::Lost(id));
                 return self.observe();
             }
-            let mut n = waiting.len().min(peer.room);
+            let mut n = waiting.len().min(peer.room).min(left);
             if n == 0 {
                 (peer.full, peer.held_up) = (true, self.entry);
                 return self.server.set_blocked(id);
@@ -268,6 +268,9 @@ impl Run {
             self.check_order(at);
             self.after_advance(at);
             left = left.saturating_sub(n);
+            if left == 0 && bytes_max <= self.write_budget {
+                return;
+            }
             if left == 0 {
                 self.peers[at].held_up = self.entry;
                 return self.server.postpone(id);

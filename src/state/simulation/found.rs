@@ -3,7 +3,7 @@
 use super::bench::{Bench, UPGRADE};
 use super::wire::{Rng, frame};
 use crate::ids::ConnId;
-use crate::limits::HELD_BYTES_MAX;
+use crate::limits::{EXPRESS_RECEIVERS_MAX, HELD_BYTES_MAX};
 use crate::state::server::Input;
 
 #[test]
@@ -14,6 +14,51 @@ fn two_pushes_in_one_read_are_both_counted_behind_their_receivers() {
     bench.push(sender, &["a", "b"]);
     let order: Vec<ConnId> = bench.flush(&[]).into_iter().map(|(id, _)| id).collect();
     assert_eq!(order, [a, b, sender]);
+}
+
+#[test]
+fn pushes_that_cross_are_counted_behind_their_receivers() {
+    let mut bench = Bench::new(|_| {});
+    let (a, s, t) = (bench.user("a"), bench.user("s"), bench.user("t"));
+    bench.flush(&[]);
+    bench.push(t, &["s"]);
+    bench.push(s, &["a"]);
+    let order: Vec<ConnId> = bench.flush(&[]).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(order, [s, t, a, s], "to few");
+
+    let others: Vec<ConnId> = (0..EXPRESS_RECEIVERS_MAX)
+        .map(|at| bench.user(&format!("u{at}")))
+        .collect();
+    bench.flush(&[]);
+    bench.push(t, &["*"]);
+    bench.push(s, &["*"]);
+    let mut sent = Vec::new();
+    for _ in 0..10 {
+        sent.extend(bench.flush(&[]));
+        bench.pass(0);
+    }
+    let messages_to = |id: ConnId, before: usize| {
+        let texts = sent[..before].iter().filter(|(to, _)| *to == id);
+        let bytes: Vec<u8> = texts.flat_map(|(_, bytes)| bytes.clone()).collect();
+        memchr::memmem::find_iter(&bytes, "hello").count()
+    };
+    let count = (others.len() + 3).to_string();
+    for (sender, messages) in [(t, 1), (s, 2)] {
+        let is_count = |(to, bytes): &(ConnId, Vec<u8>)| {
+            *to == sender && memchr::memmem::find(bytes, count.as_bytes()).is_some()
+        };
+        let at = sent.iter().position(is_count).expect("a count");
+        for id in others
+            .iter()
+            .chain([&a, &s, &t])
+            .filter(|id| **id != sender)
+        {
+            assert!(
+                messages_to(*id, at) >= messages,
+                "{id:?} comes before the count to {sender:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -53,7 +53,6 @@ impl Run {
                     behind.extend_from_slice(&self.msgs[id as usize].took);
                 }
                 let entry = self.entry;
-                self.peers[at].counted = entry;
                 behind.retain(|&(who, _)| who != at);
                 if !behind.is_empty() {
                     self.peers[at].behind.push_back((begin, entry, behind));
@@ -151,11 +150,7 @@ impl Run {
             }
             for (who, end) in receivers {
                 let peer = &self.peers[who];
-                // One that pushes in the same turn waits for receivers of its own.
-                let waits = peer.full
-                    || peer.counted >= entry
-                    || peer.held_up >= entry
-                    || self.is_lost(who);
+                let waits = peer.full || peer.held_up >= entry || self.is_lost(who);
                 assert!(
                     waits || peer.written >= end,
                     "a reply to {at} left before its push to {who}"

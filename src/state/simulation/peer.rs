@@ -114,8 +114,6 @@ pub struct Peer {
     pub close_code: Option<u16>,
     pub pings: VecDeque<u64>,
     pub member: Option<Member>,
-    /// Last entry in which a push of its own was answered.
-    pub counted: u64,
     pub last_from: HashMap<usize, u32>,
     /// Replies, by where they begin, and what must be written before them.
     #[expect(
@@ -154,7 +152,6 @@ impl Peer {
             close_code: None,
             pings: VecDeque::new(),
             member: None,
-            counted: 0,
             last_from: HashMap::new(),
             behind: VecDeque::new(),
         }
