@@ -49,6 +49,10 @@ fn has_usual_linker() -> bool {
 }
 
 fn lay_out() {
+    if has_static_unwinder() {
+        // Before the shared one, which is then not needed: 0.1 MB less at a start.
+        println!("cargo:rustc-link-lib=static:-bundle=gcc_eh");
+    }
     link_arg("-T");
     link_arg(
         Path::new(&variable("CARGO_MANIFEST_DIR"))
@@ -59,6 +63,13 @@ fn lay_out() {
     if variable("HOST") == variable("TARGET") && has_relative_relocations() {
         link_arg("-Wl,-z,pack-relative-relocs");
     }
+}
+
+/// Whether the C compiler has its unwinder as an archive.
+fn has_static_unwinder() -> bool {
+    let mut compiler = cc::Build::new().get_compiler().to_command();
+    let told = compiler.arg("-print-file-name=libgcc_eh.a").output();
+    told.is_ok_and(|told| Path::new(String::from_utf8_lossy(&told.stdout).trim()).is_absolute())
 }
 
 /// Whether the C library of this machine is glibc 2.36 or later.
