@@ -12,6 +12,7 @@ pub mod cron;
 pub mod delivery;
 pub mod dispatch;
 pub mod files;
+pub mod flush;
 pub mod history;
 pub mod http;
 pub mod hub;

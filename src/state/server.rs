@@ -34,7 +34,7 @@ use crate::state::api_log::ApiLog;
 use crate::state::calls::{Wait, Work};
 use crate::state::connection::{Connection, Flush, InputState, Phase, ReplyAs};
 use crate::state::console::Console;
-use crate::state::delivery::FlushLists;
+use crate::state::flush::FlushLists;
 use crate::state::history::History;
 use crate::state::hub::Hub;
 use crate::state::peers::Peers;
