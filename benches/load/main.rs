@@ -46,14 +46,19 @@ fn main() {
 /// What a fresh process costs.
 fn idle(connections: usize) {
     let server = Server::jdserver();
-    let start_bytes = server.rss_bytes();
+    let answered_bytes = server.rss_bytes();
     let swarm = Swarm::connect(&server, connections);
-    let grown = server.rss_bytes().saturating_sub(start_bytes);
+    let grown = server.rss_bytes().saturating_sub(server.start_bytes);
     println!("fresh process");
     println!("  start to first answer    {:>10.1} ms", server.start_ms);
+    let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
     println!(
         "  RSS at start             {:>10.2} MiB",
-        start_bytes as f64 / 1_048_576.0
+        mib(server.start_bytes)
+    );
+    println!(
+        "  RSS after an answer      {:>10.2} MiB",
+        mib(answered_bytes)
     );
     println!(
         "  RSS per idle WebSocket   {:>10} bytes, of {} connections\n",

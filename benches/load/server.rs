@@ -1,6 +1,6 @@
 //! A server under test: a process of its own, what it costs, and its end.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// From its start to its first answer.
     pub start_ms: f64,
+    /// What was resident when it said that it serves, before anybody came; 0: it says nothing.
+    pub start_bytes: u64,
     child: Child,
     folder: Option<PathBuf>,
 }
@@ -23,6 +25,8 @@ pub struct Cpu {
     pub all_s: f64,
 }
 
+const JDSERVER: &str = "jdserver";
+
 impl Server {
     /// The binary of this build, in an empty folder.
     pub fn jdserver() -> Self {
@@ -33,7 +37,7 @@ impl Server {
         command
             .args(["-p", &port.to_string(), "-l", "own.log"])
             .current_dir(&folder);
-        Server::start("jdserver", port, command, Some(folder))
+        Server::start(JDSERVER, port, command, Some(folder))
     }
 
     /// The floor program: this very binary, otherwise employed.
@@ -48,12 +52,17 @@ impl Server {
     fn start(name: &'static str, port: u16, mut command: Command, folder: Option<PathBuf>) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let begun = Instant::now();
-        let child = command
+        let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("the server starts");
+        let told = match child.stdout.take() {
+            Some(stdout) if name == JDSERVER => BufReader::new(stdout).lines().next(),
+            _ => None,
+        };
+        let start_bytes = told.map_or(0, |_| status_bytes(child.id(), "VmRSS:"));
         while !answers(address) {
             assert!(
                 begun.elapsed() < Duration::from_secs(10),
@@ -66,6 +75,7 @@ impl Server {
             name,
             address,
             start_ms,
+            start_bytes,
             child,
             folder,
         }
@@ -108,24 +118,28 @@ impl Server {
     }
 
     pub fn rss_bytes(&self) -> u64 {
-        self.status_bytes("VmRSS:")
+        status_bytes(self.child.id(), "VmRSS:")
     }
 
     /// The most it ever had.
     pub fn peak_bytes(&self) -> u64 {
-        self.status_bytes("VmHWM:")
-    }
-
-    fn status_bytes(&self, name: &str) -> u64 {
-        let status = self.proc_text("status");
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-        kib.unwrap_or(0) * 1024
+        status_bytes(self.child.id(), "VmHWM:")
     }
 
     fn proc_text(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap_or_default()
+        proc_text(self.child.id(), file)
     }
+}
+
+fn proc_text(process: u32, file: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default()
+}
+
+fn status_bytes(process: u32, name: &str) -> u64 {
+    let status = proc_text(process, "status");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 impl Drop for Server {
