@@ -1,6 +1,5 @@
 use super::*;
 use crate::call::callback::build;
-use crate::limits::CALLBACKS_PER_HOST_MAX;
 use crate::message::{Job, JobDone};
 use crate::settings::IpNet;
 use crate::worker::{Work, WorkerPool};
@@ -587,53 +586,4 @@ fn self_signed_certificates_pass_only_where_told_and_on_a_workers_stack() {
             .is_err_and(|reason| reason.starts_with("TLS: ")),
         "{reason:?}"
     );
-}
-
-/// Not a test of anything but speed; run it alone, in a release build:
-/// `cargo test --release --lib callbacks_per_second -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement"]
-fn callbacks_per_second() {
-    let port = listen(|_, mut stream| {
-        let _ = stream.set_nodelay(true);
-        let mut input = [0; 4096];
-        while stream.read(&mut input).is_ok_and(|length| length > 0) {
-            if stream
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                .is_err()
-            {
-                return;
-            }
-        }
-    });
-    const CALLS: usize = 40_000;
-    for workers in [1, 4, 8, CALLBACKS_PER_HOST_MAX] {
-        let (replies, outcomes) = unbounded();
-        let work = Work::default();
-        let pool = WorkerPool::new(workers, work, move |done| {
-            let _ = replies.send(done);
-        });
-        let fields = json!({"url": format!("127.0.0.1:{port}/x")});
-        let mut failed = 0;
-        let start = Instant::now();
-        let (mut sent, mut done) = (0, 0);
-        while done < CALLS {
-            while sent < CALLS && sent - done < 2 * workers {
-                let job = Job::Callback(Box::new(callback(&fields, 5_000)));
-                assert!(pool.submit(job).is_ok());
-                sent += 1;
-            }
-            match outcomes.recv() {
-                Ok(JobDone::Callback(reply)) if reply.outcome.is_ok() => {}
-                _ => failed += 1,
-            }
-            done += 1;
-        }
-        let took = start.elapsed();
-        println!(
-            "{workers} workers: {:.0} callbacks/s, {} failed",
-            CALLS as f64 / took.as_secs_f64(),
-            failed
-        );
-    }
 }
