@@ -140,6 +140,18 @@ impl Settings {
         self.set_row(row, value, origin)
     }
 
+    /// The defaults, but for these. For tests.
+    #[cfg(test)]
+    #[track_caller]
+    pub(crate) fn of(rows: &[(&str, &str)]) -> Self {
+        let mut settings = Settings::default();
+        for (name, value) in rows {
+            let set = settings.set(name, value, Origin::File);
+            set.expect("a right value");
+        }
+        settings
+    }
+
     pub(super) fn set_row(
         &mut self,
         row: usize,

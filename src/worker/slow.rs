@@ -91,7 +91,6 @@ impl Slow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Origin;
     use std::sync::{Arc, Mutex};
 
     #[test]
@@ -102,11 +101,7 @@ mod tests {
             told.lock().expect("no panic").push((line.file, line.text));
         });
         for (mode, level) in [("0", "9"), ("1", "8"), ("1", "9")] {
-            let mut settings = Settings::default();
-            for (name, value) in [("P_TEST_MODE", mode), ("P_DEBUG", level)] {
-                settings.set(name, value, Origin::File).expect("right");
-            }
-            slow.set(&settings);
+            slow.set(&Settings::of(&[("P_TEST_MODE", mode), ("P_DEBUG", level)]));
             slow.handle_statement("select ?", Duration::from_millis(3));
         }
         let lines = lines.lock().expect("no panic");
@@ -126,14 +121,10 @@ mod tests {
             told.lock().expect("no panic").push(line.text);
         });
         slow.handle_url("http://h/", 9_999);
-        let mut settings = Settings::default();
-        settings
-            .set("slowHttpCallTime", "0.5", Origin::File)
-            .expect("right");
-        settings
-            .set("slowSqlTime", "0", Origin::File)
-            .expect("right");
-        slow.set(&settings);
+        slow.set(&Settings::of(&[
+            ("slowHttpCallTime", "0.5"),
+            ("slowSqlTime", "0"),
+        ]));
         slow.handle_url("http://h/a", 499);
         slow.handle_url("http://h/\nb", 500);
         slow.handle_statement("select 1", Duration::from_secs(100));

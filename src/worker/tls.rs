@@ -70,17 +70,11 @@ impl Named {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Origin;
     use crate::test_dir::TestDir;
 
     #[track_caller]
     fn check(dir: &TestDir, certificate: &str, key: &str, want: &str) {
-        let mut settings = Settings::default();
-        for (name, value) in [("tls_cert", certificate), ("tls_key", key)] {
-            settings
-                .set(name, value, Origin::File)
-                .expect("a right path");
-        }
+        let settings = Settings::of(&[("tls_cert", certificate), ("tls_key", key)]);
         let said = match load(&settings, &dir.0) {
             Ok(None) => "none".to_owned(),
             Ok(Some(_)) => "some".to_owned(),

@@ -72,17 +72,6 @@ fn target(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Origin;
-
-    fn settings(rows: &[(&str, &str)]) -> Settings {
-        let mut settings = Settings::default();
-        for (name, value) in rows {
-            settings
-                .set(name, value, Origin::File)
-                .expect("a right value");
-        }
-        settings
-    }
 
     #[test]
     fn settings_then_the_environment_then_the_default() {
@@ -92,7 +81,7 @@ mod tests {
                 database: database.map(str::to_owned),
                 credentials: credentials.map(str::to_owned),
             };
-            DatabaseSettings::new(&settings(rows), &environment, dir).target
+            DatabaseSettings::new(&Settings::of(rows), &environment, dir).target
         };
         let file = |path: &str| Target::File(path.into());
         let null = Target::None("no database: P_DB is null".into());

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::message::database::SqlValue;
-use crate::settings::{Origin, Settings};
+use crate::settings::Settings;
 use crate::test_dir::TestDir;
 use crate::worker::database::settings::{DEFAULT_FILE, Environment};
 
@@ -20,16 +20,6 @@ use SqlValue::{Integer, Text};
 struct Fixture {
     database: Database<u32>,
     dir: TestDir,
-}
-
-fn settings(rows: &[(&str, &str)]) -> Settings {
-    let mut settings = Settings::default();
-    for (name, value) in rows {
-        settings
-            .set(name, value, Origin::File)
-            .expect("a right value");
-    }
-    settings
 }
 
 impl Fixture {
@@ -46,7 +36,7 @@ impl Fixture {
     fn set(&self, rows: &[(&str, &str)]) {
         let environment = Environment::default();
         self.database.set(DatabaseSettings::new(
-            &settings(rows),
+            &Settings::of(rows),
             &environment,
             &self.dir.0,
         ));
