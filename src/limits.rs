@@ -205,6 +205,8 @@ pub const DATABASE_ROWS_MAX: usize = 50_000;
 pub const DATABASE_RESULT_BYTES_MAX: usize = 16 << 20;
 /// Time to connect to a database's server, unless a statement has less.
 pub const DATABASE_CONNECT_MS_MAX: u64 = 5_000;
+/// Between two lines of the own log about a database that cannot be reached.
+pub const DATABASE_UNREACHABLE_TOLD_MS: u64 = 10_000;
 /// How long a database's server may take beyond the limit that it was told, until its connection counts as lost.
 pub const DATABASE_SERVER_GRACE_MS: u64 = 1_000;
 /// Depth of one expression of SQLite, which walks them recursively on a worker's stack. Beyond: error 3.

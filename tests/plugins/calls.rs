@@ -98,6 +98,30 @@ fn a_statement_has_a_time_limit() {
     assert_eq!(get(&server, "/count"), "[0,1]\n");
 }
 
+/// Where a database is and who asks is the operator's to know, and in test mode the developer's.
+#[test]
+fn an_unreachable_database_is_named_in_the_log_only() {
+    let reason = "cannot connect to 127.0.0.1:1: ";
+    for (mode, begin) in [
+        (0, "the database cannot be reached: see the server's log"),
+        (1, reason),
+    ] {
+        let server = Server::setup()
+            .settings(&format!(
+                "P_DB = '127.0.0.1:1/x'\nP_DBCRED = 'demo:secret'\nP_TEST_MODE = {}\n",
+                mode == 1
+            ))
+            .file("api.lua", SLOW)
+            .start();
+        let answer = get(&server, "/count");
+        let want = format!("[3,\"数据库错误\",\"{begin}");
+        assert!(answer.starts_with(&want), "{answer}");
+        assert_eq!(answer.contains("127.0.0.1"), mode == 1, "{answer}");
+        let line = server.line(|line| line.contains(reason));
+        assert!(!line.contains("secret"), "{line}");
+    }
+}
+
 const SLOW: &str = r#"
 function api_make()
   execOne("CREATE TABLE T (a)")

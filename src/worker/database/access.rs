@@ -15,6 +15,7 @@ use crate::worker::database::connection::{Connection, Target};
 use crate::worker::database::gate::{Asked, Gate, Need, Permit, Plan, Refusal, Turn};
 use crate::worker::database::settings::DatabaseSettings;
 use crate::worker::database::sql;
+use crate::worker::database::unreachable::Unreachable;
 
 /// The database that `P_DB` names, for any worker. `T` names a job.
 pub struct Database<T> {
@@ -32,6 +33,7 @@ struct Bases<T> {
 /// One database as the settings named it at a time.
 struct Base<T> {
     settings: DatabaseSettings,
+    unreachable: Unreachable,
     gate: Mutex<Gate<Connection, Named<T>>>,
 }
 
@@ -79,6 +81,7 @@ impl<T> Default for Database<T> {
         Database::new(DatabaseSettings {
             target: Target::None("no database is set up".into()),
             timeout: Duration::ZERO,
+            test_mode: false,
         })
     }
 }
@@ -242,6 +245,7 @@ impl<T> Database<T> {
         let mut conn = permit.conn.take();
         let attempt = Attempt {
             settings: &base.settings,
+            unreachable: &base.unreachable,
             ended: &self.ended,
             is_begun: permit.begun,
             is_in_transaction: asked.transaction.is_some(),
@@ -305,6 +309,7 @@ impl<T> Base<T> {
         });
         Base {
             settings,
+            unreachable: Unreachable::default(),
             gate: Mutex::new(gate),
         }
     }

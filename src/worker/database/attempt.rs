@@ -8,10 +8,11 @@ use std::time::Instant;
 use crate::message::api_log::ApiRecord;
 use crate::message::database::{DatabaseAnswer, DatabaseDone, DatabaseJob, DatabaseOp};
 use crate::worker::database::api_log;
-use crate::worker::database::connection::{Connection, Fault, Statement};
+use crate::worker::database::connection::{Connection, Fault, Statement, Unopened};
 use crate::worker::database::gate::Need;
 use crate::worker::database::settings::DatabaseSettings;
 use crate::worker::database::sql;
+use crate::worker::database::unreachable::Unreachable;
 
 /// What is to be done.
 pub(super) enum Work {
@@ -35,6 +36,7 @@ pub(super) enum Fate {
 /// What is known of a job once it is its turn.
 pub(super) struct Attempt<'a> {
     pub settings: &'a DatabaseSettings,
+    pub unreachable: &'a Unreachable,
     /// Statements are to stop.
     pub ended: &'a Arc<AtomicBool>,
     /// Its transaction has begun on the connection.
@@ -145,10 +147,7 @@ impl Attempt<'_> {
                     .map_err(|fault| (fault, true)),
                 None => {
                     may_retry = false;
-                    let DatabaseSettings { target, timeout } = self.settings;
-                    let reads_only = need == Need::Read;
-                    let opened = Connection::open(target, reads_only, *timeout, self.ended);
-                    *slot = Some(opened.map_err(Fault::Refused)?);
+                    *slot = Some(self.open(need == Need::Read)?);
                     Ok(())
                 }
             };
@@ -167,6 +166,21 @@ impl Attempt<'_> {
                 Err((fault, _)) => return Err(fault),
             }
         }
+    }
+
+    fn open(&self, reads_only: bool) -> Result<Connection, Fault> {
+        let DatabaseSettings {
+            target,
+            timeout,
+            test_mode,
+        } = self.settings;
+        let opened = Connection::open(target, reads_only, *timeout, self.ended);
+        opened.map_err(|unopened| {
+            Fault::Refused(match unopened {
+                Unopened::Unnamed(why) => why,
+                Unopened::Unreachable(reason) => self.unreachable.handle(reason, *test_mode),
+            })
+        })
     }
 
     /// One attempt. The error tells whether it may be made again.

@@ -86,6 +86,14 @@ impl Fault {
     }
 }
 
+/// Why there is no connection.
+pub(super) enum Unopened {
+    /// The settings name no database that this build knows.
+    Unnamed(Box<str>),
+    /// It cannot be reached. Names it and who asked: for the log.
+    Unreachable(Box<str>),
+}
+
 /// A connection to a database.
 pub(super) enum Connection {
     File(Box<sqlite::Link>),
@@ -100,19 +108,23 @@ impl Connection {
         reads_only: bool,
         timeout: Duration,
         ended: &Arc<AtomicBool>,
-    ) -> Result<Self, Box<str>> {
-        match target {
-            Target::None(why) => Err(why.clone()),
+    ) -> Result<Self, Unopened> {
+        let opened = match target {
+            Target::None(why) => return Err(Unopened::Unnamed(why.clone())),
             Target::File(path) => sqlite::Link::open(path, reads_only, timeout, ended)
                 .map(|link| Connection::File(Box::new(link)))
-                .map_err(|error| format!("cannot open {target}: {error}").into()),
+                .map_err(|error| format!("cannot open {target}: {error}")),
             #[cfg(feature = "mysql")]
             Target::Server(server) => mysql::Link::open(server, timeout)
                 .map(|link| Connection::Server(Box::new(link)))
-                .map_err(|error| format!("cannot connect to {target}: {error}").into()),
+                .map_err(|error| format!("cannot connect to {target}: {error}")),
             #[cfg(not(feature = "mysql"))]
-            Target::Server(_) => Err("this build has no MySQL: P_DB must be a file".into()),
-        }
+            Target::Server(_) => {
+                let why = "this build has no MySQL: P_DB must be a file";
+                return Err(Unopened::Unnamed(why.into()));
+            }
+        };
+        opened.map_err(|reason| Unopened::Unreachable(reason.into()))
     }
 
     /// Whether a connection that was idle is still good; asks a server only before a change, which must not be

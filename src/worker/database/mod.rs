@@ -18,6 +18,7 @@
 //! | `functions` | functions of SQLite that would stall |
 //! | `rows` | a result, within its bounds |
 //! | `settings` | which database it is |
+//! | `unreachable` | what is said of a database that cannot be reached |
 //! | `sql` | what the words of a statement tell before it is run |
 
 mod access;
@@ -32,6 +33,7 @@ mod rows;
 mod settings;
 mod sql;
 mod sqlite;
+mod unreachable;
 
 pub use access::{Answered, Database, Waiting};
 pub use settings::{DatabaseSettings, Environment};

@@ -23,6 +23,8 @@ pub struct Environment {
 pub struct DatabaseSettings {
     pub(super) target: Target,
     pub(super) timeout: Duration,
+    /// Whoever asks is told all.
+    pub(super) test_mode: bool,
 }
 
 impl DatabaseSettings {
@@ -31,6 +33,7 @@ impl DatabaseSettings {
         DatabaseSettings {
             target: target(settings, environment, data_dir).unwrap_or_else(Target::None),
             timeout: Duration::from_millis(settings.database_timeout_ms),
+            test_mode: settings.test_mode,
         }
     }
 }

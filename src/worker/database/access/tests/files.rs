@@ -27,9 +27,12 @@ fn a_file_that_is_no_database_is_an_error() {
     );
     fs::remove_file(fixture.file()).expect("removed");
     fs::create_dir(fixture.file()).expect("made");
-    assert!(
-        fixture
-            .error(exec("create table t (a)"))
-            .starts_with("cannot open ")
+    let make = || fixture.error(exec("create table t (a)"));
+    assert_eq!(
+        make(),
+        "the database cannot be reached: see the server's log"
     );
+    fixture.set(&[("P_TEST_MODE", "1")]);
+    let path = fixture.file().display().to_string();
+    assert!(make().starts_with(&format!("cannot open {path}: ")));
 }
