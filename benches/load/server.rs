@@ -52,16 +52,18 @@ impl Server {
     fn start(name: &'static str, port: u16, mut command: Command, folder: Option<PathBuf>) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let begun = Instant::now();
+        let stdout = match name {
+            JDSERVER => Stdio::piped(),
+            _ => Stdio::null(),
+        };
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::null())
             .spawn()
             .expect("the server starts");
-        let told = match child.stdout.take() {
-            Some(stdout) if name == JDSERVER => BufReader::new(stdout).lines().next(),
-            _ => None,
-        };
+        let stdout = child.stdout.take();
+        let told = stdout.and_then(|stdout| BufReader::new(stdout).lines().next());
         let start_bytes = told.map_or(0, |_| status_bytes(child.id(), "VmRSS:"));
         while !answers(address) {
             assert!(

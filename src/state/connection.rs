@@ -1,6 +1,6 @@
 //! One connection: where it is in its protocol, what waits to be sent, what it waits for.
-//! Plain state; the functions that change it are in [`super::http`], [`super::websocket`] and
-//! [`super::delivery`].
+//! Plain state; the functions that change it are in [`super::http`], [`super::websocket`],
+//! [`super::delivery`] and [`super::flush`].
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub struct Connection<S> {
     pub(super) peer: u32,
     /// Tick of the last byte received (or sent, on HTTP).
     pub(super) heard: u32,
-    /// Which entry of the bulk list counts.
+    /// Which entry of the flush lists counts.
     pub(super) flush_seq: u32,
     pub(super) flush: Flush,
     /// The socket took less than it was given; only a writable event clears it.

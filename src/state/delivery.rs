@@ -194,7 +194,10 @@ impl<S> Server<S> {
             }
             self.spend(FLUSH_WORK);
             // It may have moved, or have closed, since it was selected.
-            if self.conn(id).is_some() && self.hub.joined(id.key) == Some(joined) {
+            let flush = self.conn(id).map(|conn| conn.flush);
+            if flush.is_some() && self.hub.joined(id.key) == Some(joined) {
+                // It may hold a reply in bulk by now: see `deliver_all`.
+                self.wide |= flush == Some(Flush::BulkReply);
                 match self.deliver(id.key, notice, self.wide) {
                     Delivery::Taken => state.count += 1,
                     Delivery::Refused => {}

@@ -19,9 +19,8 @@ pub(super) struct FlushLists {
     express: VecDeque<(ConnId, u32)>,
     bulk: VecDeque<(ConnId, u32)>,
     seq: u32,
-    /// By slot and number: entries that a later one of the same connection follows, and how many bytes still leave with
-    /// each; 0: none follows yet, and behind the reply that it holds there is a message that others' replies follow.
-    limits: BTreeMap<(u32, u32), usize>,
+    /// What is known of entries, by slot and number, beyond that they flush the whole queue.
+    held: BTreeMap<(u32, u32), Held>,
     /// Deliveries of wide pushes that wait to be flushed, at most.
     backlog: usize,
     /// Where the bulk list ended when the backlog became full: room is there once that is flushed.
@@ -32,6 +31,15 @@ pub(super) struct FlushLists {
     pub delivered: bool,
     /// Calls that wait until the bulk list is empty.
     pub waiting: VecDeque<ConnId>,
+}
+
+/// What an entry has to leave behind it, or has to take along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// It holds a reply, and behind that a message which others' replies follow.
+    Awaited,
+    /// A later entry of its connection flushes what is behind these bytes.
+    UpTo(usize),
 }
 
 impl FlushLists {
@@ -54,22 +62,28 @@ impl FlushLists {
 
     /// A message is behind the reply that an entry holds.
     pub fn await_entry(&mut self, id: ConnId, seq: u32) {
-        self.limits.insert((id.key, seq), 0);
+        self.held.insert((id.key, seq), Held::Awaited);
     }
 
-    /// How many bytes an entry that has come up, and has a later one, flushes.
-    fn take_limit(&mut self, id: ConnId, seq: u32) -> Option<usize> {
-        if self.limits.is_empty() {
+    /// Bytes that an entry flushes which has come up and has a later one.
+    fn take_held(&mut self, id: ConnId, seq: u32) -> Option<usize> {
+        if self.held.is_empty() {
             return None;
         }
-        self.limits.remove(&(id.key, seq)).filter(|&left| left > 0)
+        match self.held.remove(&(id.key, seq)) {
+            Some(Held::UpTo(bytes)) if bytes > 0 => Some(bytes),
+            _ => None,
+        }
     }
 
     /// A connection's queue became shorter by `written` bytes.
-    fn advance_limits(&mut self, id: ConnId, written: usize) {
-        if !self.limits.is_empty() {
-            for left in self.limits.range_mut((id.key, 0)..=(id.key, u32::MAX)) {
-                *left.1 = left.1.saturating_sub(written);
+    fn advance_held(&mut self, id: ConnId, written: usize) {
+        if self.held.is_empty() {
+            return;
+        }
+        for (_, held) in self.held.range_mut((id.key, 0)..=(id.key, u32::MAX)) {
+            if let Held::UpTo(bytes) = held {
+                *bytes = bytes.saturating_sub(written);
             }
         }
     }
@@ -101,15 +115,15 @@ impl<S> Server<S> {
         else {
             return;
         };
-        let (before, ahead) = (conn.outbound.cost(), conn.outbound.bytes());
+        let (before, ahead_bytes) = (conn.outbound.cost(), conn.outbound.bytes());
         conn.outbound.push(chunk, &mut self.spares);
         self.queued_bytes += conn.outbound.cost() - before;
-        self.enlist(id, place, ahead);
+        self.enlist(id, place, ahead_bytes);
     }
 
-    /// Puts a connection on a flush list, keeping the promises of the list it is on; `ahead`: bytes
-    /// that its queue held before a reply.
-    pub(super) fn enlist(&mut self, id: ConnId, place: Flush, ahead: usize) {
+    /// Puts a connection on a flush list, keeping the promises of the list it is on; `ahead_bytes`:
+    /// what its queue held before a reply.
+    pub(super) fn enlist(&mut self, id: ConnId, place: Flush, ahead_bytes: usize) {
         let bulk_is_empty = self.lists.bulk.is_empty();
         let Some(conn) = self.conns.get_mut(id.key as usize) else {
             return;
@@ -142,17 +156,18 @@ impl<S> Server<S> {
             (_, Flush::BulkReply) => &mut self.lists.bulk,
             _ => return,
         };
-        let is_awaited = match conn.flush {
+        let keeps_place = match conn.flush {
             Flush::Idle => false,
             // The whole queue leaves earlier than it would have.
             Flush::Bulk if place != Flush::BulkReply => false,
             Flush::Express | Flush::Bulk => true,
             Flush::ExpressReply | Flush::BulkReply => {
-                self.lists.limits.contains_key(&(id.key, conn.flush_seq))
+                self.lists.held.contains_key(&(id.key, conn.flush_seq))
             }
         };
-        if is_awaited && ahead > 0 {
-            self.lists.limits.insert((id.key, conn.flush_seq), ahead);
+        if keeps_place && ahead_bytes > 0 {
+            let entry = (id.key, conn.flush_seq);
+            self.lists.held.insert(entry, Held::UpTo(ahead_bytes));
         }
         self.lists.seq = self.lists.seq.wrapping_add(1);
         conn.flush = place;
@@ -196,10 +211,10 @@ impl<S> Server<S> {
 
     /// What an entry that has come up flushes: all that waits, or what was there before a reply that has a later one.
     fn take_place(&mut self, id: ConnId, seq: u32) -> Option<usize> {
-        let limit = self.lists.take_limit(id, seq);
+        let held = self.lists.take_held(id, seq);
         let conn = self.conn_mut(id)?;
         if conn.flush == Flush::Idle || conn.flush_seq != seq {
-            return limit;
+            return held.filter(|_| !conn.blocked);
         }
         conn.flush = Flush::Idle;
         Some(usize::MAX)
@@ -214,7 +229,7 @@ impl<S> Server<S> {
         let before = conn.outbound.cost();
         conn.outbound.advance(written, &mut self.spares);
         let after = conn.outbound.cost();
-        self.lists.advance_limits(id, written);
+        self.lists.advance_held(id, written);
         self.queued_bytes -= before - after;
         self.stats.sent_bytes += written as u64;
         if conn.input == InputState::Paused || !matches!(conn.phase, Phase::WebSocket(_)) {

@@ -53,6 +53,8 @@ struct Run {
     entry: u64,
     /// The last entry in which a connection was gone.
     buried: u64,
+    /// Slow receivers closed up to the last entry.
+    slow_closed: u64,
     hub_changed: u64,
     /// What holds for full queues since before this entry.
     policy: (usize, FullQueue),
@@ -111,6 +113,7 @@ impl Run {
             deaths: Vec::new(),
             entry: 0,
             buried: 0,
+            slow_closed: 0,
             hub_changed: 0,
             policy: (0, FullQueue::Drop),
             closed: 0,

@@ -6,7 +6,7 @@ use super::Run;
 use super::model::{Reply, selects};
 use super::peer::{Member, Shape, Want};
 use crate::settings::FullQueue;
-use crate::state::connection::{Connection, InputState};
+use crate::state::connection::InputState;
 
 impl Run {
     pub fn judge(&mut self, reply: Reply) {
@@ -110,9 +110,8 @@ impl Run {
         let settings = &self.server.settings;
         let policy = (settings.max_queue, settings.full_queue);
         let judged = start == self.entry && policy == self.policy;
-        // What was closed in it for being slow made room, though its own call may keep it for a while.
-        let keeps_call = |(_, conn): (usize, &Connection<usize>)| conn.input == InputState::Lost;
-        let freed = self.buried == self.entry || self.server.conns.iter().any(keeps_call);
+        // Who was closed in it for being slow made room, though its own call may keep it for a while.
+        let freed = self.buried == self.entry || self.server.stats.slow_closed > self.slow_closed;
         let crowded = settings.max_queue_total < 1 << 28;
         let mut missed = 0;
         for (at, peer) in self.peers.iter().enumerate() {

@@ -76,6 +76,7 @@ impl Run {
         }
         let settings = &self.server.settings;
         self.policy = (settings.max_queue, settings.full_queue);
+        self.slow_closed = self.server.stats.slow_closed;
         self.check_sums();
     }
 
