@@ -287,6 +287,7 @@ receiver() {
 
 part_static() {
     try "static: nothing is linked to it" static_is_alone
+    try "static: what runs at a start stands together" static_is_laid_out
     try "static: alone in its root folder it checks, serves, pushes, calls, stops" static_works
     try "static: plugins, with SQLite" static_plugins
     try "static: names by /etc/hosts, without nsswitch.conf" static_finds hosts ''
@@ -302,6 +303,13 @@ static_is_alone() {
     equal "libraries" "" "$(readelf -d "$work/static" | sed -n '/NEEDED/p')"
     equal "an interpreter" "" "$(readelf -l "$work/static" | sed -n '/INTERP/p')"
     holds ldd 'statically linked' "$(ldd "$work/static" 2>&1)"
+}
+
+# The patterns of src/package/start.ld name functions, which may be renamed.
+static_is_laid_out() {
+    local bytes
+    bytes=$(readelf -SW "$work/static" | sed -n 's/.* \.text\.start  *PROGBITS  *[0-9a-f]* [0-9a-f]* \([0-9a-f]*\) .*/\1/p')
+    [ $((16#0$bytes)) -ge 400000 ] || fail "src/package/start.ld finds 0x$bytes bytes; expected 400,000 or more"
 }
 
 static_works() {
