@@ -33,10 +33,10 @@ pub(super) struct FlushLists {
     pub waiting: VecDeque<ConnId>,
 }
 
-/// What an entry has to leave behind it, or has to take along.
+/// What becomes of an entry whose connection gets a later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
-    /// It holds a reply, and behind that a message which others' replies follow.
+    /// It holds a reply, and a message which others' replies follow.
     Awaited,
     /// A later entry of its connection flushes what is behind these bytes.
     UpTo(usize),
@@ -60,7 +60,7 @@ impl FlushLists {
         (self.backlog, self.full_at) = (0, None);
     }
 
-    /// A message is behind the reply that an entry holds.
+    /// Beside the reply that an entry holds there is a message.
     pub fn await_entry(&mut self, id: ConnId, seq: u32) {
         self.held.insert((id.key, seq), Held::Awaited);
     }
@@ -150,6 +150,10 @@ impl<S> Server<S> {
                 &mut self.lists.express
             }
             (_, Flush::BulkReply) if self.lists.bulk.back() == own => {
+                // The push that brought what is ahead may not be answered yet.
+                if !conn.flush.holds_reply() {
+                    self.lists.await_entry(id, conn.flush_seq);
+                }
                 conn.flush = place;
                 return;
             }
